@@ -1,0 +1,2 @@
+# generated from openapi/state-manager.yaml by scripts/generate.sh; do not edit
+"""Operations on graphs."""

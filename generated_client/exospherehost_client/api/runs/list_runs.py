@@ -1,0 +1,85 @@
+# generated from openapi/state-manager.yaml by scripts/generate.sh; do not edit
+"""List the runs of a namespace, newest first: `GET /v0/namespace/{namespace_name}/runs/{page}/{size}`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exospherehost_client._wire import ErrorModels, read_json, segment, text
+from exospherehost_client.models import ErrorDetail, ListRunsResponse, ServerError, ValidationErrorDetail
+from exospherehost_client.types import RawResponse, Request, Response
+
+if TYPE_CHECKING:
+    from exospherehost_client.client import AuthenticatedClient
+
+_OK = frozenset({200})
+_ERRORS: ErrorModels = {401: (ErrorDetail,), 404: (ErrorDetail,), 422: (ValidationErrorDetail,), 500: (ServerError,)}
+
+
+def build_request(namespace_name: str, page: int, size: int, *, x_exosphere_request_id: str | None = None) -> Request:
+    """Make the request without sending it."""
+    headers = dict[str, str]()
+    if x_exosphere_request_id is not None:
+        headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
+    return Request(
+        "GET", f"/v0/namespace/{segment(namespace_name)}/runs/{segment(page)}/{segment(size)}", headers=headers
+    )
+
+
+def parse_response(raw: RawResponse) -> Response[ListRunsResponse]:
+    """Read the response; raises the errors that `sync` raises."""
+    return read_json(raw, ListRunsResponse, _OK, _ERRORS)
+
+
+def sync_detailed(
+    namespace_name: str, page: int, size: int, *, client: AuthenticatedClient, x_exosphere_request_id: str | None = None
+) -> Response[ListRunsResponse]:
+    """Like `sync`; the result comes with its status and headers."""
+    return parse_response(
+        client.send(build_request(namespace_name, page, size, x_exosphere_request_id=x_exosphere_request_id))
+    )
+
+
+def sync(
+    namespace_name: str, page: int, size: int, *, client: AuthenticatedClient, x_exosphere_request_id: str | None = None
+) -> ListRunsResponse:
+    """List the runs of a namespace, newest first.
+
+    Past the last page the list is empty and `total` still true.
+
+    Args:
+        namespace_name: The namespace: any text without a slash. It needs no creation and is case-sensitive.
+        page: The page, from 1 on. A server may refuse less with 422.
+        size: Runs on a page, from 1 to 1,000. A server may refuse others with 422.
+        client: What sends the request.
+        x_exosphere_request_id: An id for this request. Echoed when it is a UUID in any spelling, else replaced.
+
+    Raises:
+        StatusError: The service answered with 401, 404, 422, 500 or an undocumented status.
+        InvalidResponse: The service answered with success, but not with what the document promises.
+        httpx.TransportError: There was no response.
+    """
+    return sync_detailed(
+        namespace_name, page, size, x_exosphere_request_id=x_exosphere_request_id, client=client
+    ).parsed
+
+
+async def asyncio_detailed(
+    namespace_name: str, page: int, size: int, *, client: AuthenticatedClient, x_exosphere_request_id: str | None = None
+) -> Response[ListRunsResponse]:
+    """Like `sync_detailed`, for asyncio."""
+    return parse_response(
+        await client.send_async(
+            build_request(namespace_name, page, size, x_exosphere_request_id=x_exosphere_request_id)
+        )
+    )
+
+
+async def asyncio(
+    namespace_name: str, page: int, size: int, *, client: AuthenticatedClient, x_exosphere_request_id: str | None = None
+) -> ListRunsResponse:
+    """Like `sync`, for asyncio."""
+    detailed = await asyncio_detailed(
+        namespace_name, page, size, x_exosphere_request_id=x_exosphere_request_id, client=client
+    )
+    return detailed.parsed

@@ -1,0 +1,113 @@
+# generated from openapi/state-manager.yaml by scripts/generate.sh; do not edit
+"""Report the outcomes of several states: `POST /v0/namespace/{namespace_name}/states/report`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exospherehost_client._wire import JSON_HEADERS, ErrorModels, json_body, read_json, segment, text
+from exospherehost_client.models import (
+    ErrorDetail,
+    ReportStatesRequest,
+    ReportStatesResponse,
+    ServerError,
+    ValidationErrorDetail,
+)
+from exospherehost_client.types import RawResponse, Request, Response
+
+if TYPE_CHECKING:
+    from exospherehost_client.client import AuthenticatedClient
+
+_OK = frozenset({200})
+_ERRORS: ErrorModels = {
+    400: (ErrorDetail,),
+    401: (ErrorDetail,),
+    404: (ErrorDetail,),
+    405: (ErrorDetail,),
+    413: (ErrorDetail,),
+    422: (ValidationErrorDetail,),
+    500: (ServerError,),
+}
+
+
+def build_request(
+    namespace_name: str, *, body: ReportStatesRequest, x_exosphere_request_id: str | None = None
+) -> Request:
+    """Make the request without sending it."""
+    headers = dict(JSON_HEADERS)
+    if x_exosphere_request_id is not None:
+        headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
+    return Request(
+        "POST", f"/v0/namespace/{segment(namespace_name)}/states/report", headers=headers, content=json_body(body)
+    )
+
+
+def parse_response(raw: RawResponse) -> Response[ReportStatesResponse]:
+    """Read the response; raises the errors that `sync` raises."""
+    return read_json(raw, ReportStatesResponse, _OK, _ERRORS)
+
+
+def sync_detailed(
+    namespace_name: str,
+    *,
+    client: AuthenticatedClient,
+    body: ReportStatesRequest,
+    x_exosphere_request_id: str | None = None,
+) -> Response[ReportStatesResponse]:
+    """Like `sync`; the result comes with its status and headers."""
+    return parse_response(
+        client.send(build_request(namespace_name, body=body, x_exosphere_request_id=x_exosphere_request_id))
+    )
+
+
+def sync(
+    namespace_name: str,
+    *,
+    client: AuthenticatedClient,
+    body: ReportStatesRequest,
+    x_exosphere_request_id: str | None = None,
+) -> ReportStatesResponse:
+    """Report the outcomes of several states.
+
+    Up to 1,000 reports. Each is applied as its own operation would be and answered in order with its
+    status; a refused one refuses no other.
+
+    Args:
+        namespace_name: The namespace: any text without a slash. It needs no creation and is case-sensitive.
+        client: What sends the request.
+        body: What is sent.
+        x_exosphere_request_id: An id for this request. Echoed when it is a UUID in any spelling, else replaced.
+
+    Raises:
+        StatusError: The service answered with 400, 401, 404, 405, 413, 422, 500 or an undocumented status.
+        InvalidResponse: The service answered with success, but not with what the document promises.
+        httpx.TransportError: There was no response.
+    """
+    return sync_detailed(namespace_name, client=client, body=body, x_exosphere_request_id=x_exosphere_request_id).parsed
+
+
+async def asyncio_detailed(
+    namespace_name: str,
+    *,
+    client: AuthenticatedClient,
+    body: ReportStatesRequest,
+    x_exosphere_request_id: str | None = None,
+) -> Response[ReportStatesResponse]:
+    """Like `sync_detailed`, for asyncio."""
+    return parse_response(
+        await client.send_async(build_request(namespace_name, body=body, x_exosphere_request_id=x_exosphere_request_id))
+    )
+
+
+async def asyncio(
+    namespace_name: str,
+    *,
+    client: AuthenticatedClient,
+    body: ReportStatesRequest,
+    x_exosphere_request_id: str | None = None,
+) -> ReportStatesResponse:
+    """Like `sync`, for asyncio."""
+    detailed = await asyncio_detailed(
+        namespace_name, client=client, body=body, x_exosphere_request_id=x_exosphere_request_id
+    )
+    return detailed.parsed

@@ -1,0 +1,119 @@
+# generated from openapi/state-manager.yaml by scripts/generate.sh; do not edit
+"""Give a state back, to be due again after a delay: `POST /v0/namespace/{namespace_name}/state/{state_id}/re-enqueue-after`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exospherehost_client._wire import JSON_HEADERS, ErrorModels, json_body, read_json, segment, text
+from exospherehost_client.models import ErrorDetail, RequeueRequest, ServerError, SignalResponse, ValidationErrorDetail
+from exospherehost_client.types import RawResponse, Request, Response
+
+if TYPE_CHECKING:
+    from exospherehost_client.client import AuthenticatedClient
+
+_OK = frozenset({200})
+_ERRORS: ErrorModels = {
+    400: (ErrorDetail,),
+    401: (ErrorDetail,),
+    404: (ErrorDetail,),
+    413: (ErrorDetail,),
+    422: (ValidationErrorDetail,),
+    500: (ServerError,),
+}
+
+
+def build_request(
+    namespace_name: str, state_id: str, *, body: RequeueRequest, x_exosphere_request_id: str | None = None
+) -> Request:
+    """Make the request without sending it."""
+    headers = dict(JSON_HEADERS)
+    if x_exosphere_request_id is not None:
+        headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
+    return Request(
+        "POST",
+        f"/v0/namespace/{segment(namespace_name)}/state/{segment(state_id)}/re-enqueue-after",
+        headers=headers,
+        content=json_body(body),
+    )
+
+
+def parse_response(raw: RawResponse) -> Response[SignalResponse]:
+    """Read the response; raises the errors that `sync` raises."""
+    return read_json(raw, SignalResponse, _OK, _ERRORS)
+
+
+def sync_detailed(
+    namespace_name: str,
+    state_id: str,
+    *,
+    client: AuthenticatedClient,
+    body: RequeueRequest,
+    x_exosphere_request_id: str | None = None,
+) -> Response[SignalResponse]:
+    """Like `sync`; the result comes with its status and headers."""
+    return parse_response(
+        client.send(build_request(namespace_name, state_id, body=body, x_exosphere_request_id=x_exosphere_request_id))
+    )
+
+
+def sync(
+    namespace_name: str,
+    state_id: str,
+    *,
+    client: AuthenticatedClient,
+    body: RequeueRequest,
+    x_exosphere_request_id: str | None = None,
+) -> SignalResponse:
+    """Give a state back, to be due again after a delay.
+
+    The state keeps its id, its inputs and its retry count. The hosted service does this from any
+    status; a server may act on QUEUED only and answer 200 with the state as it is.
+
+    Args:
+        namespace_name: The namespace: any text without a slash. It needs no creation and is case-sensitive.
+        state_id: The state's id: 24 hexadecimal digits. Another form is 500 on the hosted service and 422
+            elsewhere.
+        client: What sends the request.
+        body: What is sent.
+        x_exosphere_request_id: An id for this request. Echoed when it is a UUID in any spelling, else replaced.
+
+    Raises:
+        StatusError: The service answered with 400, 401, 404, 413, 422, 500 or an undocumented status.
+        InvalidResponse: The service answered with success, but not with what the document promises.
+        httpx.TransportError: There was no response.
+    """
+    return sync_detailed(
+        namespace_name, state_id, client=client, body=body, x_exosphere_request_id=x_exosphere_request_id
+    ).parsed
+
+
+async def asyncio_detailed(
+    namespace_name: str,
+    state_id: str,
+    *,
+    client: AuthenticatedClient,
+    body: RequeueRequest,
+    x_exosphere_request_id: str | None = None,
+) -> Response[SignalResponse]:
+    """Like `sync_detailed`, for asyncio."""
+    return parse_response(
+        await client.send_async(
+            build_request(namespace_name, state_id, body=body, x_exosphere_request_id=x_exosphere_request_id)
+        )
+    )
+
+
+async def asyncio(
+    namespace_name: str,
+    state_id: str,
+    *,
+    client: AuthenticatedClient,
+    body: RequeueRequest,
+    x_exosphere_request_id: str | None = None,
+) -> SignalResponse:
+    """Like `sync`, for asyncio."""
+    detailed = await asyncio_detailed(
+        namespace_name, state_id, client=client, body=body, x_exosphere_request_id=x_exosphere_request_id
+    )
+    return detailed.parsed

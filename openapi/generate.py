@@ -1,0 +1,380 @@
+"""Generates `generated_client/` from `openapi/state-manager.yaml`; run it through `scripts/generate.sh`.
+
+The models are made by datamodel-code-generator, the operations by openapi-python-client with the templates
+beside this file. What either would get wrong in silence is refused here.
+"""
+
+import argparse
+import contextlib
+import difflib
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from openapi_python_client import Project
+from openapi_python_client.config import Config, ConfigFile, MetaType
+from openapi_python_client.parser import GeneratorData
+from openapi_python_client.parser.errors import GeneratorError
+from openapi_python_client.schema.untrusted_string import UntrustedString
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import YAMLError
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "exospherehost_client"
+MARKER = "generated from openapi/state-manager.yaml by scripts/generate.sh; do not edit"
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+TOOLS = ("datamodel-code-generator", "openapi-python-client", "ruff")
+NEVER_NULL = "x-never-null"
+TAKEN_NAMES = ("Any", "Client", "Headers", "Model", "None", "RawResponse", "Request", "Response")
+
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    """The document, or a generator, is not as it has to be."""
+
+
+class _Constructor(SafeConstructor):
+    """Reads times as the text that they are in JSON."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
+
+
+def load(path: Path) -> Json:
+    """Read the document. Keys are text, as in JSON; a key that is there twice is refused."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
+    try:
+        document: Json = json.loads(json.dumps(yaml.load(path.read_text(encoding="utf-8"))))
+    except YAMLError as error:
+        raise Refused(f"{path.name} is not valid YAML: {error}") from error
+    return document
+
+
+def compile_document(document: Json) -> bytes:
+    """Write the document as canonical JSON."""
+    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def operations(document: Json) -> Iterator[tuple[str, Json, list[Json]]]:
+    """Give each operation's place, the operation and its parameters, references resolved."""
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                parameters = [*item.get("parameters", ()), *item[method].get("parameters", ())]
+                yield f"{method.upper()} {path}", item[method], [resolve(document, p) for p in parameters]
+
+
+def resolve(document: Json, item: Json) -> Json:
+    """Follow references within the document."""
+    while "$ref" in item:
+        target: Any = document
+        for part in item["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        item = target
+    return item
+
+
+def problems(document: Json) -> Iterator[str]:
+    """Name everything that the generators or the templates would silently get wrong."""
+    seen: dict[str, str] = {}
+    for place, operation, parameters in operations(document):
+        name = operation.get("operationId")
+        if name is None:
+            yield f"{place} has no operationId"
+        elif name in seen:
+            yield f"{place} has the operationId {name} of {seen[name]}"
+        else:
+            seen[name] = place
+        if len(operation.get("tags", ())) != 1:
+            yield f"{place} must have exactly one tag"
+        for parameter in parameters:
+            yield from parameter_problems(f"{place}, parameter {parameter['name']}", parameter)
+        if "requestBody" in operation:
+            yield from body_problems(place, resolve(document, operation["requestBody"]))
+        yield from response_problems(document, place, operation["responses"])
+    for name, schema in document["components"]["schemas"].items():
+        if name in TAKEN_NAMES:
+            yield f"the schema name {name} would clash with a name of the client"
+        for part in children(schema):
+            yield from inline(f"schema {name}", part)
+
+
+def parameter_problems(place: str, parameter: Json) -> Iterator[str]:
+    """Name what is wrong with a parameter."""
+    if not parameter.get("description"):
+        yield f"{place} must have a description"
+    if parameter["in"] == "cookie":
+        yield f"{place}: the templates know no cookies"
+    if parameter["schema"].get("type") not in ("string", "integer", "number", "boolean"):
+        yield f"{place} must be a scalar"
+    yield from inline(place, parameter["schema"])
+
+
+def body_problems(place: str, body: Json) -> Iterator[str]:
+    """Name what is wrong with a request's body."""
+    if not body.get("required") or list(body["content"]) != ["application/json"]:
+        yield f"{place}: a request body must be required and JSON"
+    if "$ref" not in body["content"].get("application/json", {}).get("schema", {}):
+        yield f"{place}: the schema of the request body must be a named one"
+
+
+def response_problems(document: Json, place: str, responses: Json) -> Iterator[str]:
+    """Name what is wrong with an operation's responses."""
+    successes = set[str]()
+    for status, reference in responses.items():
+        if not status.isdigit():
+            yield f"{place}: declare each status by its number, not {status}"
+        content = resolve(document, reference).get("content", {"": {}})
+        for kind, media in content.items():
+            schema = media.get("schema", {})
+            if kind and not kind.startswith("text/") and "$ref" not in schema:
+                yield f"{place}, {status}: the schema of the response must be a named one"
+            if status.startswith("2"):
+                successes.add(schema.get("$ref", kind))
+    if len(successes) != 1:
+        yield f"{place}: successes must have one schema, not {', '.join(sorted(successes)) or 'none'}"
+
+
+def children(schema: Json) -> Iterator[Json]:
+    """Give the schemas directly within one."""
+    yield from schema.get("properties", {}).values()
+    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        yield from schema.get(key, ())
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield schema[key]
+
+
+def inline(place: str, schema: Json) -> Iterator[str]:
+    """Name objects and enumerations that are not components: the two generators name them differently."""
+    if "properties" in schema or "enum" in schema:
+        yield f"{place} has an inline object or enumeration; make it a component"
+    for part in children(schema):
+        yield from inline(place, part)
+
+
+def prepare(document: Json) -> tuple[Json, dict[str, str]]:
+    """Make the document that the models are generated from, and say which base class each needs."""
+    prepared: Json = json.loads(json.dumps(document))
+    bases: dict[str, str] = {}
+    requests = {
+        place["$ref"]
+        for _, operation, _ in operations(document)
+        if "requestBody" in operation
+        for media in resolve(document, operation["requestBody"])["content"].values()
+        for place in [media["schema"]]
+    }
+    found: set[str] = set()
+    while requests:
+        reference = requests.pop()
+        found.add(reference)
+        requests |= set(references(resolve(document, {"$ref": reference}))) - found
+    for name, schema in prepared["components"]["schemas"].items():
+        schema.pop("title", None)
+        if schema.get("additionalProperties") is True and not schema.get("properties"):
+            schema["additionalProperties"] = {}  # a plain map, not a class
+        for field, part in schema.get("properties", {}).items():
+            part.pop("title", None)
+            if part.get("anyOf", [])[1:] == [{"type": "null"}]:
+                # As a union of its own it would get the union mode, which pydantic refuses there.
+                part |= {"allOf": part.pop("anyOf")[:1], "nullable": True}
+            if (
+                f"#/components/schemas/{name}" in found
+                and field not in schema.get("required", ())
+                and "default" not in part
+                and not nullable(document, document["components"]["schemas"][name]["properties"][field])
+            ):
+                part[NEVER_NULL] = True
+                bases[name] = f"{PACKAGE}._model.RequestModel"
+    return prepared, bases
+
+
+def nullable(document: Json, schema: Json) -> bool:
+    """Say whether null fits."""
+    schema = resolve(document, schema)
+    if any(nullable(document, part) for key in ("anyOf", "oneOf") for part in schema.get(key, ())):
+        return True
+    return "null" in schema.get("type", ("null",) if not children_or_type(schema) else ())
+
+
+def children_or_type(schema: Json) -> bool:
+    """Say whether a schema restricts its values at all."""
+    return bool({"type", "anyOf", "oneOf", "allOf", "enum", "const"} & schema.keys())
+
+
+def references(schema: Json) -> Iterator[str]:
+    """Give all references within a schema."""
+    if "$ref" in schema:
+        yield schema["$ref"]
+    for part in children(schema):
+        yield from references(part)
+
+
+def write_models(document: Json, target: Path, scratch: Path) -> None:
+    """Run datamodel-code-generator."""
+    prepared, bases = prepare(document)
+    source = scratch / "models.json"
+    source.write_text(json.dumps(prepared), encoding="utf-8")
+    options = """
+        --input-file-type openapi --output-model-type pydantic_v2.BaseModel --target-python-version 3.11
+        --ignore-pyproject --formatters builtin --use-double-quotes --disable-timestamp
+        --use-annotated --snake-case-field --remove-special-field-name-prefix --capitalise-enum-members
+        --use-specialized-enum --deserialize-default-values enum --use-type-alias --strict-nullable
+        --union-mode left_to_right --output-datetime-class AwareDatetime
+        --use-schema-description --use-field-description --use-single-line-docstring
+    """.split()  # noqa: SIM905 - a command line reads best as one
+    run(
+        sys.executable, "-m", "datamodel_code_generator", *options,
+        "--input", str(source), "--output", str(target), "--custom-file-header", '"""The data of the operations."""',
+        "--base-class", f"{PACKAGE}._model.WireModel", "--base-class-map", json.dumps(bases),
+        "--field-extra-keys", NEVER_NULL,
+        "--import-overrides", json.dumps({"AwareDatetime": f"{PACKAGE}._model"}),
+    )  # fmt: skip
+
+
+def write_operations(document: Json, compiled: bytes, package: Path) -> None:
+    """Run openapi-python-client with our templates, and render those that it does not know."""
+    config = Config.from_sources(
+        ConfigFile(package_name_override=PACKAGE, post_hooks=[]),
+        MetaType.NONE,
+        document_source="",
+        file_encoding="utf-8",
+        overwrite=True,
+        output_path=package,
+    )
+    data = GeneratorData.from_dict(document, config=config)
+    if isinstance(data, GeneratorError):
+        raise Refused(f"{data.header}: {data.detail}")
+    project = Project(openapi=data, config=config, custom_template_path=ROOT / "openapi" / "templates")
+    schemes = document["components"]["securitySchemes"].values()
+    key_headers = [s["name"] for s in schemes if s["type"] == "apiKey" and s["in"] == "header"]
+    if len(key_headers) != 1:
+        raise Refused("the document must have exactly one security scheme, an API key in a header")
+    extension = "x-exosphere-extension"
+    named = {operation["operationId"]: operation for _, operation, _ in operations(document)}
+    project.env.globals.update(
+        marker=MARKER,
+        key_header=key_headers[0],
+        document_sha256=hashlib.sha256(compiled).hexdigest(),
+        generators={name: version(name) for name in TOOLS},
+        text_media_types={
+            name: sorted({m for r in operation["responses"].values() for m in resolve(document, r).get("content", ())})
+            for name, operation in named.items()
+        },
+        descriptions={
+            operation["operationId"]: {p["name"]: UntrustedString(p["description"].strip()) for p in parameters}
+            for _, operation, parameters in operations(document)
+        },
+        extensions={
+            name: f" (extension `{operation[extension]}`)" if extension in operation else ""
+            for name, operation in named.items()
+        },
+    )
+    with contextlib.redirect_stdout(io.StringIO()):  # it says where it writes, which is scratch
+        errors = project.build()
+    if errors:
+        raise Refused("\n".join(f"{e.header}: {e.detail}" for e in errors))
+    shutil.rmtree(package / "models")  # ours is one module
+    for name in ("_model.py", "_wire.py", "_generation.py"):
+        (package / name).write_text(project.env.get_template(f"{name}.jinja").render(), encoding="utf-8")
+    readme = project.env.get_template("README.md.jinja").render()
+    (package.parent / "README.md").write_text(readme, encoding="utf-8")
+
+
+def generate(source: Path, target: Path, scratch: Path) -> None:
+    """Write the whole tree to an empty folder.
+
+    Raises:
+        Refused: The document is not as it has to be, or a generator failed.
+    """
+    document = load(source)
+    if found := list(problems(document)):
+        raise Refused("\n".join(found))
+    compiled = compile_document(document)
+    package = target / PACKAGE
+    package.mkdir(parents=True)
+    write_operations(document, compiled, package)
+    write_models(document, package / "models.py", scratch)
+    (package / "openapi.json").write_bytes(compiled)
+    (package / "py.typed").touch()
+    for path in [*package.rglob("*.py"), package / "py.typed"]:
+        path.write_text(f"# {MARKER}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+    ruff = (sys.executable, "-m", "ruff")
+    settings = ("--config", str(ROOT / "openapi" / "format.toml"), "--no-cache", "--quiet", str(package))
+    run(*ruff, "check", "--fix", *settings)
+    run(*ruff, "format", *settings)
+
+
+def run(*command: str) -> None:
+    """Run a tool, and show what it said if it failed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(f"{command[2]} failed:\n{done.stdout}{done.stderr}")
+
+
+def files(tree: Path) -> dict[str, bytes]:
+    """Read a tree, apart from what Python leaves in it."""
+    paths = [path for path in tree.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(tree).as_posix(): path.read_bytes() for path in paths}
+
+
+def difference(present: dict[str, bytes], wanted: dict[str, bytes]) -> str:
+    """Write what generating would change as a unified diff."""
+    parts = list[str]()
+    for name in sorted(present.keys() | wanted.keys()):
+        old, new = present.get(name), wanted.get(name)
+        if old != new:
+            lines = difflib.unified_diff(
+                (old or b"").decode("utf-8", "backslashreplace").splitlines(keepends=True),
+                (new or b"").decode("utf-8", "backslashreplace").splitlines(keepends=True),
+                f"a/{name}" if old is not None else "/dev/null",
+                f"b/{name}" if new is not None else "/dev/null",
+            )
+            parts.append("".join(lines) or f"{name}: {'missing' if old is None else 'differs or is stale'}\n")
+    return "".join(parts)
+
+
+def main() -> int:
+    """Generate, or compare; say what is wrong on standard error."""
+    parser = argparse.ArgumentParser(description="Generate the client from the OpenAPI document.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if anything would change")
+    parser.add_argument("--source", type=Path, default=ROOT / "openapi" / "state-manager.yaml")
+    parser.add_argument("--target", type=Path, default=ROOT / "generated_client")
+    arguments = parser.parse_args()
+    target: Path = arguments.target.resolve()
+    # Beside the target, so that the new tree can take its place by renaming.
+    with tempfile.TemporaryDirectory(prefix=".generating-", dir=target.parent) as scratch:
+        fresh = Path(scratch, "tree")
+        try:
+            generate(arguments.source, fresh, Path(scratch))
+        except Refused as error:
+            print(f"nothing was generated:\n{error}", file=sys.stderr)
+            return 2
+        if arguments.check:
+            changes = difference(files(target), files(fresh))
+            if changes:
+                sys.stdout.write(changes)
+                print(
+                    f"{target.name} is not what {arguments.source.name} gives: run scripts/generate.sh",
+                    file=sys.stderr,
+                )
+            return 1 if changes else 0
+        if target.exists():
+            target.rename(Path(scratch, "old"))
+        fresh.rename(target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
