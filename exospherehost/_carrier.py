@@ -1,0 +1,79 @@
+"""What carries a request: one interface, so that the hot path can change what is below it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import httpx
+
+from exospherehost._config import ConnectionSettings
+from exospherehost._errors import APIConnectionError, APITimeoutError
+from exospherehost_client import AuthenticatedClient
+from exospherehost_client.types import RawResponse, Request
+
+MAX_CONNECTIONS = 8
+"""httpx looks through all its connections at each request, so few busy ones carry more than many."""
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+
+
+class Carrier(Protocol):
+    """Takes requests to one service and brings back what it answered, whatever the status."""
+
+    async def send(self, request: Request) -> RawResponse:
+        """Send one request.
+
+        Raises:
+            APIConnectionError: there was no response; its `sent` tells whether the service may have
+                seen the request.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class HttpxCarrier:
+    """Carries requests with httpx.
+
+    Attributes:
+        client: the generated client, authenticated; what users get as the raw client.
+    """
+
+    def __init__(self, settings: ConnectionSettings, uri: str, user_agent: str) -> None:
+        timeouts = settings.timeouts
+        self.client = AuthenticatedClient(
+            uri,
+            settings.key,
+            headers={"user-agent": user_agent, **settings.headers},
+            timeout=httpx.Timeout(
+                connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool
+            ),
+            verify=settings.verify,
+            cert=settings.cert,
+            proxy=settings.proxy,
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+        )
+        # Waiting here and not inside httpx keeps its pool's own queue, which it scans, empty.
+        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def send(self, request: Request) -> RawResponse:
+        """Send one request; see :class:`Carrier`."""
+        async with self._places:
+            try:
+                return await self.client.send_async(request)
+            except httpx.TimeoutException as error:
+                raise APITimeoutError(_text(error), sent=not isinstance(error, _NEVER_SENT)) from None
+            except httpx.RequestError as error:
+                raise APIConnectionError(_text(error), sent=not isinstance(error, _NEVER_SENT)) from None
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.client.aclose()
+
+
+def _text(error: httpx.RequestError) -> str:
+    name = type(error).__name__
+    return f"{name}: {error}" if str(error) else name

@@ -1,0 +1,152 @@
+"""The graph models under their published names: thin subclasses of the generated ones.
+
+They add what the published ones check before anything is sent: trimming, uniqueness, reserved words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from exospherehost_client import models
+
+UnitesStrategyEnum = models.UniteStrategy
+RetryStrategyEnum = models.RetryStrategy
+
+RESERVED_IDENTIFIER = "store"
+
+# Inputs and store values can hold what must not be printed.
+_HIDE_INPUT = ConfigDict(hide_input_in_errors=True)
+
+
+class TriggerState(models.TriggerEntry):
+    """One state for a run to begin with.
+
+    Attributes:
+        identifier: the identifier of a node of the graph.
+        inputs: laid over the template's inputs of that node; all text. Default: none.
+    """
+
+    model_config = _HIDE_INPUT
+
+    inputs: dict[str, str] = Field(default_factory=dict)
+
+
+class UnitesModel(models.Unites):
+    """Makes a node the join of all that is below another node.
+
+    Attributes:
+        identifier: the identifier of the united node.
+        strategy: when to join. Default: ALL_SUCCESS.
+    """
+
+
+class RetryPolicyModel(models.RetryPolicy):
+    """What happens when a state fails; delays are in milliseconds."""
+
+
+class GraphNodeModel(models.GraphNode):
+    """A node's place in a graph.
+
+    Attributes:
+        node_name: the name of a registered node; trimmed, not blank.
+        namespace: the namespace that the node is registered in.
+        identifier: unique in the graph; trimmed, not blank, not `store`.
+        inputs: text by input field, in which `${{identifier.outputs.field}}` and `${{store.key}}`
+            are replaced. Default: none.
+        next_nodes: identifiers of the nodes that follow; trimmed, unique. Default: none.
+        unites: set on a node that joins. Default: None.
+    """
+
+    model_config = _HIDE_INPUT
+
+    inputs: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("node_name")
+    @classmethod
+    def _check_node_name(cls, value: str) -> str:
+        return _trimmed(value, "the node name")
+
+    @field_validator("identifier")
+    @classmethod
+    def _check_identifier(cls, value: str) -> str:
+        identifier = _trimmed(value, "the identifier")
+        if identifier == RESERVED_IDENTIFIER:
+            raise ValueError(f"the identifier {identifier!r} is reserved for the run's store; choose another")
+        return identifier
+
+    @field_validator("next_nodes")
+    @classmethod
+    def _check_next_nodes(cls, value: list[str] | None) -> list[str] | None:
+        return _unique(value or [], "the next node", problems=[])
+
+    @field_validator("unites")
+    @classmethod
+    def _check_unites(cls, value: models.Unites | None) -> UnitesModel | None:
+        if value is None:
+            return None
+        return UnitesModel(identifier=_trimmed(value.identifier, "the united identifier"), strategy=value.strategy)
+
+
+class StoreConfigModel(models.StoreConfig):
+    """The keys of a run's store; trimmed, unique, not blank and without a dot.
+
+    Attributes:
+        required_keys: keys that every trigger must give. Default: none.
+        default_values: text for keys that a trigger does not give. Default: none.
+    """
+
+    model_config = _HIDE_INPUT
+
+    @field_validator("required_keys")
+    @classmethod
+    def _check_required_keys(cls, value: list[str]) -> list[str]:
+        return _unique(value, "the store key", problems=_with_dots(value))
+
+    @field_validator("default_values")
+    @classmethod
+    def _check_default_values(cls, value: dict[str, str]) -> dict[str, str]:
+        keys = _unique(list(value), "the store key", problems=_with_dots(value))
+        return dict(zip(keys, map(str, value.values()), strict=True))
+
+
+class CronTrigger(BaseModel):
+    """Runs a graph on a schedule.
+
+    Attributes:
+        expression: five fields (minute, hour, day of month, month, day of week), or six with
+            seconds last, or seven with the year. The embedded service reads it in UTC, the hosted
+            one in its host's local time.
+    """
+
+    expression: str
+
+    def to_trigger(self) -> models.Trigger:
+        """Return the form that the wire has."""
+        return models.Trigger(type=models.TriggerType.CRON, value=models.CronSchedule(expression=self.expression))
+
+
+def _trimmed(value: str, what: str) -> str:
+    stripped = value.strip()
+    if not stripped:
+        raise ValueError(f"{what} is blank; give it a name")
+    return stripped
+
+
+def _unique(values: list[str], what: str, *, problems: list[str]) -> list[str]:
+    """Trim values and refuse blank and repeated ones, all problems together."""
+    trimmed: list[str] = []
+    for value in map(str.strip, values):
+        if not value:
+            problems.append(f"{what} is blank; leave it out or give it a name")
+        elif value in trimmed:
+            problems.append(f"{what} {value!r} is given twice; keep one")
+        trimmed.append(value)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return trimmed
+
+
+def _with_dots(keys: list[str] | dict[str, str]) -> list[str]:
+    return [f"the store key {key!r} has a dot, which separates names in placeholders" for key in keys if "." in key]

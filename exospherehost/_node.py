@@ -1,0 +1,127 @@
+"""The base class of nodes: what a user writes. It knows no transport."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Sequence
+from typing import Any, ClassVar, Generic, get_args, get_origin
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from exospherehost._errors import ConfigurationError
+
+InputsT = TypeVar("InputsT", default=Any)
+OutputsT = TypeVar("OutputsT", default=Any)
+SecretsT = TypeVar("SecretsT", default=Any)
+
+_MODELS = ("Inputs", "Outputs", "Secrets")
+
+
+class _NoFields(BaseModel):
+    """Stands for a model that a node does not declare."""
+
+
+class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
+    """A unit of work: pydantic models for what goes in and out, and `execute`.
+
+    The models are nested classes named `Inputs`, `Outputs` and `Secrets`, any of which may be left
+    out; in v1 every field of theirs is `str`. The class's name is the node's name.
+
+    For full types, name the models in the brackets of the base class instead::
+
+        class Shorten(BaseNode[ShortenInputs, ShortenOutputs]):
+            async def execute(self) -> ShortenOutputs:
+                return ShortenOutputs(text=self.inputs.text[:10])
+
+    The runtime makes one instance for each state, so attributes are never shared between states.
+
+    Attributes:
+        inputs: the state's inputs, an instance of `Inputs`; there during `execute`.
+        secrets: the state's secrets, an instance of `Secrets`; there during `execute`.
+    """
+
+    Inputs: ClassVar[type[BaseModel]] = _NoFields
+    Outputs: ClassVar[type[BaseModel]] = _NoFields
+    Secrets: ClassVar[type[BaseModel]] = _NoFields
+
+    inputs: InputsT
+    secrets: SecretsT
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # The class's own bases only: a parent's models are inherited, and a class between may have replaced them.
+        for base in vars(cls).get("__orig_bases__", ()):
+            if get_origin(base) is not BaseNode:
+                continue
+            for name, model in zip(_MODELS, get_args(base), strict=False):
+                if inspect.isclass(model) and issubclass(model, BaseModel) and name not in vars(cls):
+                    setattr(cls, name, model)
+
+    @abstractmethod
+    def execute(self) -> OutputsT | Sequence[OutputsT] | Awaitable[OutputsT | Sequence[OutputsT] | None] | None:
+        """Do the work, as `async def` on the event loop or as `def` in a thread.
+
+        Returns:
+            One `Outputs` for the next nodes; a list of them to fan out, each next node running once
+            for each; None (or an empty list) for no output, which still runs the next nodes once.
+
+        Raises:
+            PruneSignal: to end the state without next states.
+            ReQueueAfterSignal: to have the state run again after a delay.
+            Exception: anything else fails the state, and the graph's retry policy decides.
+        """
+
+
+def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
+    """Refuse node classes that the service could not use, with all problems in one error.
+
+    Raises:
+        ConfigurationError: names each node, model and field and what to do about it.
+    """
+    problems: list[str] = []
+    seen: set[str] = set()
+    for node in nodes:
+        if not (inspect.isclass(node) and issubclass(node, BaseNode)):
+            problems.append(f"{getattr(node, '__name__', repr(node))} is not a class that inherits from BaseNode")
+            continue
+        if node.__name__ in seen:
+            problems.append(f"{node.__name__} stands twice in nodes; node names are unique, so rename one class")
+        seen.add(node.__name__)
+        if inspect.isabstract(node):
+            problems.append(f"{node.__name__} has no execute method; define `async def execute(self)`")
+        for name in _MODELS:
+            problems.extend(_model_problems(node, name))
+    if problems:
+        raise ConfigurationError("these nodes cannot be registered:\n- " + "\n- ".join(problems))
+
+
+def declares_secrets(node: type[BaseNode]) -> bool:
+    """Tell whether a node needs secrets at all."""
+    return bool(node.Secrets.model_fields)
+
+
+def secret_names(node: type[BaseNode]) -> list[str]:
+    """List the names under which the service knows a node's secrets."""
+    fields = node.Secrets.model_fields.items()
+    return [
+        field.validation_alias if isinstance(field.validation_alias, str) else field.alias or name
+        for name, field in fields
+    ]
+
+
+def _model_problems(node: type[BaseNode], name: str) -> list[str]:
+    model = getattr(node, name)
+    if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+        return [f"{node.__name__}.{name} is not a class that inherits from pydantic.BaseModel"]
+    return [
+        f"{node.__name__}.{name}.{field_name} is {_spelled(field.annotation)}; in v1 every field is str, "
+        "so declare `str` and serialise other values to text (for instance with json.dumps)"
+        for field_name, field in model.model_fields.items()
+        if field.annotation is not str
+    ]
+
+
+def _spelled(annotation: Any) -> str:
+    return annotation.__name__ if inspect.isclass(annotation) else str(annotation)

@@ -1,0 +1,62 @@
+"""When to try again and how long to wait: pure policy, no I/O, no clock."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exospherehost._errors import APIConnectionError, APIStatusError
+
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def is_transient(error: Exception) -> bool:
+    """Tell whether the same request may succeed a little later."""
+    if isinstance(error, APIStatusError):
+        return error.status_code in TRANSIENT_STATUSES
+    return isinstance(error, APIConnectionError)
+
+
+def never_reached_the_service(error: Exception) -> bool:
+    """Tell whether sending again cannot do a thing twice: nothing of the first attempt arrived."""
+    if isinstance(error, APIStatusError):
+        return error.status_code == 429
+    return isinstance(error, APIConnectionError) and not error.sent
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential backoff with full jitter, bounded by attempts and by elapsed time.
+
+    Attributes:
+        attempts: how often to try in all.
+        max_elapsed: seconds after which no new attempt begins.
+        initial: the upper bound of the first wait, seconds.
+        maximum: the upper bound of any wait, seconds; also the cap of a server's Retry-After.
+    """
+
+    attempts: int = 5
+    max_elapsed: float = 30.0
+    initial: float = 0.1
+    maximum: float = 5.0
+
+    def delay(
+        self,
+        attempt: int,
+        elapsed: float,
+        error: Exception,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> float | None:
+        """Return the seconds to wait after the given attempt (1 and up), or None to give up."""
+        if attempt >= self.attempts or elapsed >= self.max_elapsed:
+            return None
+        retry_after = error.retry_after if isinstance(error, APIStatusError) else None
+        if retry_after is not None:
+            return min(retry_after, self.maximum)
+        return self.wait(attempt, uniform)
+
+    def wait(self, attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
+        """Return a jittered wait in seconds for the given attempt (1 and up), without any bound on how many."""
+        # The exponent is bounded because 2.0 ** 1025 is an OverflowError.
+        return uniform(0, min(self.maximum, self.initial * 2.0 ** min(attempt - 1, 32)))
