@@ -1,0 +1,146 @@
+"""Reads request bodies, and finds in them what JSON can carry but storage cannot."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from exospherehost.server.rules.json_values import as_list, as_object
+from exospherehost.server.rules.model import FieldIssue
+
+MAX_DEPTH = 200
+"""How deep values may be nested."""
+
+_MIN_INTEGER = -(2**63)
+_MAX_INTEGER = 2**63 - 1
+_MAX_INTEGER_CHARACTERS = 20
+_SHOWN_CHARACTERS = 40
+
+
+class BodyNotUtf8(ValueError):
+    """The body is not UTF-8 text (400)."""
+
+
+class JsonInvalid(ValueError):
+    """The body is not JSON (422).
+
+    Attributes:
+        offset: Where in the text reading failed, in characters.
+        reason: What was found there.
+    """
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(offset, reason)
+        self.offset = offset
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason} at character {self.offset}"
+
+
+class _Unreadable(str):
+    """Stands in for an integer too long to be worth converting."""
+
+    __slots__ = ()
+
+
+def decode(raw: bytes) -> tuple[Any, list[FieldIssue]]:
+    """Read a body.
+
+    Returns:
+        The value, and the issues for which it must be answered with 422. With issues the value
+        is fit for nothing but further checks.
+
+    Raises:
+        BodyNotUtf8: The bytes are not UTF-8.
+        JsonInvalid: The text is not JSON.
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BodyNotUtf8("the body is not UTF-8 text") from error
+    try:
+        value = json.loads(text, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        raise JsonInvalid(error.pos, error.msg) from error
+    except RecursionError:
+        return None, [_too_deep(("body",))]
+    return value, unsafe_values(value)
+
+
+def unsafe_values(value: Any, loc: tuple[str | int, ...] = ("body",)) -> list[FieldIssue]:
+    """Return an issue for each value that cannot be stored or sent on as it is.
+
+    These are numbers that are not finite, integers beyond signed 64 bits, text with half of a
+    surrogate pair (also as a key), and whatever is nested too deep. NUL characters are fine.
+    """
+    issues: list[FieldIssue] = []
+    # A stack of our own, since the depth is the sender's choice.
+    stack: list[tuple[Any, tuple[str | int, ...]]] = [(value, loc)]
+    while stack:
+        item, at = stack.pop()
+        entries = _entries(item)
+        if entries is None:
+            issue = _unsafe_scalar(item, at)
+        elif len(at) - len(loc) >= MAX_DEPTH:
+            issue = _too_deep(at)
+        elif not all(isinstance(key, int) or _encodable(key) for key, _ in entries):
+            issue = _half_pair(at)
+        else:
+            issue = None
+            stack.extend((entry, (*at, key)) for key, entry in reversed(entries))
+        if issue is not None:
+            issues.append(issue)
+    return issues
+
+
+def _entries(value: Any) -> Sequence[tuple[str | int, Any]] | None:
+    """Return what a container holds, by key or index; None for anything else."""
+    if (document := as_object(value)) is not None:
+        return list(document.items())
+    if (items := as_list(value)) is not None:
+        return list(enumerate(items))
+    return None
+
+
+def _unsafe_scalar(value: Any, loc: tuple[str | int, ...]) -> FieldIssue | None:
+    match value:
+        case _Unreadable():
+            return _out_of_range(loc, str(value))
+        case str() if not _encodable(value):
+            return _half_pair(loc)
+        case int() if not _MIN_INTEGER <= value <= _MAX_INTEGER:
+            return _out_of_range(loc, f"an integer of {value.bit_length()} bits")
+        case float() if not math.isfinite(value):
+            return FieldIssue("finite_number", loc, "Give a finite number", str(value))
+        case _:
+            return None
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) <= _MAX_INTEGER_CHARACTERS else _Unreadable(text)
+
+
+def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _out_of_range(loc: tuple[str | int, ...], text: str) -> FieldIssue:
+    shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    return FieldIssue("int_out_of_range", loc, "Give an integer that fits into 64 bits, or text", shown)
+
+
+def _half_pair(loc: tuple[str | int, ...]) -> FieldIssue:
+    return FieldIssue("string_unicode", loc, "Give text without halves of surrogate pairs, here or as a key")
+
+
+def _too_deep(loc: tuple[str | int, ...]) -> FieldIssue:
+    return FieldIssue("nesting_too_deep", loc[: MAX_DEPTH // 10], f"Nest values at most {MAX_DEPTH} deep")

@@ -1,0 +1,87 @@
+"""When a failed state is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from exospherehost.server.rules.model import RetryPolicySpec, RetryStrategy
+
+MAX_MILLISECONDS = 2**63 - 1
+"""The largest delay or point in time that is stored: a signed 64-bit integer."""
+
+_EXPONENTIAL = frozenset(
+    {
+        RetryStrategy.EXPONENTIAL,
+        RetryStrategy.EXPONENTIAL_FULL_JITTER,
+        RetryStrategy.EXPONENTIAL_EQUAL_JITTER,
+    }
+)
+_LINEAR = frozenset(
+    {
+        RetryStrategy.LINEAR,
+        RetryStrategy.LINEAR_FULL_JITTER,
+        RetryStrategy.LINEAR_EQUAL_JITTER,
+    }
+)
+_FULL_JITTER = frozenset(
+    {
+        RetryStrategy.EXPONENTIAL_FULL_JITTER,
+        RetryStrategy.LINEAR_FULL_JITTER,
+        RetryStrategy.FIXED_FULL_JITTER,
+    }
+)
+_EQUAL_JITTER = frozenset(
+    {
+        RetryStrategy.EXPONENTIAL_EQUAL_JITTER,
+        RetryStrategy.LINEAR_EQUAL_JITTER,
+        RetryStrategy.FIXED_EQUAL_JITTER,
+    }
+)
+
+
+def retries_left(policy: RetryPolicySpec, retry_count: int) -> bool:
+    """Tell whether a state that was retried ``retry_count`` times may be tried again."""
+    return retry_count < policy.max_retries
+
+
+def delay_ms(policy: RetryPolicySpec, k: int, random: Callable[[], float]) -> int:
+    """Return how long the k-th retry waits, in milliseconds.
+
+    Args:
+        policy: The graph's retry policy.
+        k: Which retry it is; the first is 1.
+        random: Returns a number from 0 up to, but not including, 1.
+
+    Raises:
+        ValueError: ``k`` is less than 1.
+    """
+    if k < 1:
+        raise ValueError(f"the first retry is number 1, there is no number {k}")
+    base = _base(policy, k)
+    if policy.strategy in _FULL_JITTER:
+        delay = int(random() * base)
+    elif policy.strategy in _EQUAL_JITTER:
+        delay = int(base / 2 + random() * (base / 2))
+    else:
+        delay = base
+    # The cap comes after the jitter, so a capped delay is not spread any more.
+    cap = MAX_MILLISECONDS if policy.max_delay is None else policy.max_delay
+    return min(delay, cap, MAX_MILLISECONDS)
+
+
+def due_at(now_ms: int, delay: int) -> int:
+    """Return the point in time ``delay`` after ``now_ms`` (epoch milliseconds), within 64 bits."""
+    return min(now_ms + delay, MAX_MILLISECONDS)
+
+
+def _base(policy: RetryPolicySpec, k: int) -> int:
+    if policy.strategy in _LINEAR:
+        return min(policy.backoff_factor * k, MAX_MILLISECONDS)
+    base = policy.backoff_factor
+    if policy.strategy in _EXPONENTIAL and policy.exponent > 1:
+        # Step by step, because the power itself may have millions of digits.
+        for _ in range(k - 1):
+            base *= policy.exponent
+            if base >= MAX_MILLISECONDS:
+                break
+    return min(base, MAX_MILLISECONDS)
