@@ -1,0 +1,222 @@
+"""The commands and their options; what they do in steps is below them."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import shlex
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import httpx
+from rich.console import Console
+
+from exospherehost._config import KEY_VARIABLE, URI_VARIABLE, default_log_level
+from exospherehost._errors import ConfigurationError
+from exospherehost._logging import FORMAT
+from exospherehost.cli.report import show_runs
+from exospherehost.cli.runs import ended_runs, read_runs
+from exospherehost.cli.script import Script
+from exospherehost.server.errors import StartupError
+from exospherehost.server.run import ServerThread
+from exospherehost.server.settings import (
+    DEFAULT_DATABASE,
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    ServerSettings,
+    beside,
+    load_or_create_api_key,
+    read_environment,
+)
+from exospherehost.server.store import StoreError
+from exospherehost_client import AuthenticatedClient
+from exospherehost_client.errors import ApiError
+
+API_KEY_SUFFIX = "api-key"
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(context_settings=_HELP)
+@click.version_option(version("exospherehost"), prog_name="exospherehost")
+def cli() -> None:
+    """Run an ExosphereHost state manager on this machine."""
+
+
+@cli.command()
+@click.option("--host", default=DEFAULT_HOST, show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    default=DEFAULT_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="The port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--database",
+    default=DEFAULT_DATABASE,
+    show_default=True,
+    metavar="PATH|URL",
+    help="Where everything is kept: a file, made where there is none, or a URL such as sqlite:///PATH.",
+)
+@click.option(
+    "--api-key",
+    metavar="KEY",
+    help=f"What clients must send. Default: {KEY_VARIABLE}, else a key that is made and kept beside the database.",
+)
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="NAME,...",
+    help="Extensions of the contract not to offer, such as trigger-states.",
+)
+@click.option("--strict", is_flag=True, help="Refuse graphs that the hosted service would refuse or treat otherwise.")
+def serve(host: str, port: int, database: str, api_key: str | None, without: tuple[str, ...], *, strict: bool) -> None:
+    """Run the state manager until Ctrl-C or SIGTERM, which end it with status 0.
+
+    What it keeps survives any end, kill -9 included: started again on the same database, it goes on.
+    """
+    _configure_logging()
+    with _plain_errors():
+        environment = read_environment()
+        given = api_key if api_key is not None else environment.api_key
+        if given is None and not _is_loopback(host):
+            raise click.UsageError(
+                f"{host} can be reached from other machines, which needs a key of your choice: "
+                f"pass --api-key or set {KEY_VARIABLE}"
+            )
+        settings = ServerSettings(
+            api_key=given if given is not None else load_or_create_api_key(beside(database, API_KEY_SUFFIX)),
+            database=database,
+            host=host,
+            port=port,
+            secrets_key=environment.secrets_key,
+            cors_origins=environment.cors_origins,
+            without=frozenset(name for part in without for name in map(str.strip, part.split(",")) if name),
+            strict=strict,
+        )
+        _take_stop_signals()
+        with contextlib.suppress(KeyboardInterrupt), ServerThread(settings) as server:
+            click.echo(f"State manager: {server.url} (database {database}); Ctrl-C ends it.")
+            click.echo("To use it from another terminal:")
+            # A key that the user chose is the user's to keep: only one that was made here is shown.
+            click.echo(_exports(server.url, None if given is not None else server.api_key))
+            threading.Event().wait()
+
+
+@cli.command(context_settings={**_HELP, "ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option(
+    "--database",
+    metavar="PATH|URL",
+    help="Where to keep everything. Default: a temporary file, gone when the script has ended.",
+)
+@click.argument("script", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def dev(context: click.Context, database: str | None, script: Path, arguments: tuple[str, ...]) -> None:
+    """Run SCRIPT with a state manager of its own, then show what ran.
+
+    The script finds the service in the variables EXOSPHERE_STATE_MANAGER_URI and EXOSPHERE_API_KEY and keeps
+    standard input and output to itself: what this command has to say goes to standard error. Ctrl-C and
+    SIGTERM are the script's to handle; the third one kills it. The exit status is the script's, and
+    128 + n if signal n ended it.
+    """
+    _configure_logging(logging.WARNING)
+    _take_stop_signals()
+    console = Console(stderr=True)
+    kept = "temporary database" if database is None else f"database {database}"
+    with _plain_errors(), _database_or_temporary(database) as place:
+        settings = ServerSettings(
+            api_key=load_or_create_api_key(beside(place, API_KEY_SUFFIX)),
+            database=place,
+            port=0,
+            secrets_key=read_environment().secrets_key,
+        )
+        with ServerThread(settings) as server, _client(server) as client:
+            click.echo(
+                f"State manager: {server.url} ({kept}); Ctrl-C ends it.\n"
+                f"To use it from another terminal:\n{_exports(server.url, server.api_key)}\n",
+                err=True,
+            )
+            before = ended_runs(client)
+            status = Script(script, arguments, _environment_for_script(server)).run()
+            try:
+                show_runs(console, *read_runs(client, without=before))
+            except (ApiError, httpx.TransportError) as error:
+                click.echo(f"What ran cannot be shown: {error}", err=True)
+    context.exit(status)
+
+
+def _configure_logging(least: int = logging.NOTSET) -> None:
+    """Log to standard error as EXOSPHERE_LOG_LEVEL says, but nothing below `least`."""
+    level = default_log_level()
+    if level is None:
+        logging.getLogger().addHandler(logging.NullHandler())
+        return
+    level = max(level, least)
+    logging.basicConfig(level=level, format=FORMAT)
+    # What these have to say below a warning is about themselves.
+    for name in ("alembic", "httpcore", "httpx", "uvicorn"):
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _take_stop_signals() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, also where a shell has it started without Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def _plain_errors() -> Generator[None, None, None]:
+    """Make one line and status 1 of what the person at the keyboard can put right."""
+    try:
+        yield
+    except (StartupError, StoreError, ConfigurationError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _database_or_temporary(database: str | None) -> Generator[str, None, None]:
+    if database is not None:
+        yield database
+        return
+    with tempfile.TemporaryDirectory(prefix="exospherehost-") as folder:
+        yield str(Path(folder) / DEFAULT_DATABASE)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        addresses = {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(host or None, None)}
+    except OSError as error:
+        raise StartupError(f"the host {host!r} cannot be found: {error.strerror}") from error
+    # An empty host stands for every address of the machine.
+    return bool(host) and all(ipaddress.ip_address(address).is_loopback for address in addresses)
+
+
+def _exports(uri: str, key: str | None) -> str:
+    lines = [f"  export {URI_VARIABLE}={shlex.quote(uri)}"]
+    if key is not None:
+        lines.append(f"  export {KEY_VARIABLE}={shlex.quote(key)}")
+    return "\n".join(lines)
+
+
+def _client(server: ServerThread) -> AuthenticatedClient:
+    # A proxy in the environment is for other machines.
+    return AuthenticatedClient(server.url, server.api_key, trust_env=False)
+
+
+def _environment_for_script(server: ServerThread) -> dict[str, str]:
+    environment = {**os.environ, URI_VARIABLE: server.url, KEY_VARIABLE: server.api_key}
+    if any(name.lower() in ("http_proxy", "all_proxy") for name in environment):
+        spared = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+        spared = f"{spared},{DEFAULT_HOST}".lstrip(",")
+        environment |= {"no_proxy": spared, "NO_PROXY": spared}
+    return environment
