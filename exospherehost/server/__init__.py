@@ -1,0 +1,18 @@
+"""The embedded state manager: the service of the contract in one process on one SQLite file."""
+
+from __future__ import annotations
+
+from exospherehost.server.app import create_app
+from exospherehost.server.errors import StartupError
+from exospherehost.server.run import ServerThread, serve
+from exospherehost.server.settings import ServerSettings, load_or_create_api_key, read_environment
+
+__all__ = [
+    "ServerSettings",
+    "ServerThread",
+    "StartupError",
+    "create_app",
+    "load_or_create_api_key",
+    "read_environment",
+    "serve",
+]

@@ -1,0 +1,61 @@
+"""Answers that are the same everywhere, and how a body of JSON is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_JSON = (b"content-type", b"application/json")
+Header = tuple[bytes, bytes]
+
+
+class JsonAnswer:
+    """An ASGI application that sends one JSON body.
+
+    Args:
+        status: The HTTP status.
+        body: The body, encoded.
+        headers: Headers besides content type and length.
+    """
+
+    __slots__ = ("_body", "_start")
+
+    def __init__(self, status: int, body: bytes, headers: Sequence[Header] = ()) -> None:
+        self._body = body
+        self._start = (status, [_JSON, (b"content-length", str(len(body)).encode("ascii")), *headers])
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send it."""
+        status, headers = self._start
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
+def refusal(status: int, detail: str, headers: Sequence[Header] = ()) -> JsonAnswer:
+    """Return a deliberate refusal."""
+    return JsonAnswer(status, json.dumps({"detail": detail}).encode("ascii"), headers)
+
+
+not_found: ASGIApp = refusal(404, "Not Found")
+unauthorized: ASGIApp = refusal(401, "Invalid API key")
+server_error: ASGIApp = JsonAnswer(
+    500, json.dumps({"success": False, "detail": "The service failed; its log says why"}).encode("ascii")
+)
+
+
+def method_not_allowed(methods: Sequence[str]) -> JsonAnswer:
+    """Return the refusal of a method, naming those that there are."""
+    return refusal(405, "Method Not Allowed", [(b"allow", ", ".join(methods).encode("ascii"))])
+
+
+def redirect(location: str) -> ASGIApp:
+    """Return an empty 307 to another address."""
+    headers = [(b"location", location.encode("latin-1")), (b"content-length", b"0")]
+
+    async def send_redirect(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 307, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    return send_redirect

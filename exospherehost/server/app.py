@@ -1,0 +1,117 @@
+"""The ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from starlette.routing import BaseRoute, Match, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exospherehost.server import answers
+from exospherehost.server.clock import Clock, SystemClock
+from exospherehost.server.document import full_document, offered_document
+from exospherehost.server.middleware import Edge, with_cross_origin_rules
+from exospherehost.server.routes import build_routes
+from exospherehost.server.scheduler import Scheduler
+from exospherehost.server.secrets import SecretBox
+from exospherehost.server.service import Service
+from exospherehost.server.service.context import Context
+from exospherehost.server.settings import ServerSettings
+from exospherehost.server.sql_store import open_store
+
+
+def create_app(
+    settings: ServerSettings,
+    *,
+    clock: Clock | None = None,
+    random_number: Callable[[], float] = random.random,
+) -> ASGIApp:
+    """Return the state manager as an ASGI application.
+
+    The database is opened, and brought up to date, when the application starts, and closed when it stops.
+
+    Args:
+        settings: How it runs.
+        clock: The time it goes by; the machine's by default.
+        random_number: Gives numbers from 0 up to, but not including, 1, for the jitter of retries.
+    """
+    application = _Application(settings, clock or SystemClock(), random_number)
+    return with_cross_origin_rules(Edge(application), settings.cors_origins)
+
+
+class _Application:
+    """Builds its routes when it starts, since they need the open database."""
+
+    def __init__(self, settings: ServerSettings, clock: Clock, random_number: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._random_number = random_number
+        self._router = Router(default=self._unrouted, redirect_slashes=False, lifespan=self._lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._router(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
+        settings = self._settings
+        box = SecretBox(await asyncio.to_thread(settings.load_secrets_key))
+        store = await asyncio.to_thread(open_store, settings.database)
+        try:
+            service = Service(
+                store, Context(box, clock=self._clock, random=self._random_number), strict=settings.strict
+            )
+            scheduler = Scheduler(service, self._clock)
+            service.when_graphs_change(scheduler.wake)
+            self._router.routes = [*build_routes(service, settings), _document_route(settings)]
+            running = asyncio.create_task(scheduler.run(), name="exosphere-scheduler")
+            try:
+                yield
+            finally:
+                running.cancel()
+                await asyncio.wait([running])
+        finally:
+            await asyncio.to_thread(store.close)
+
+    async def _unrouted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._matches(_other_spelling(scope["path"])):
+            answer = answers.redirect(_other_address(scope))
+        else:
+            answer = answers.not_found
+        await answer(scope, receive, send)
+
+    def _matches(self, path: str) -> bool:
+        scope = {"type": "http", "path": path, "root_path": "", "method": "GET"}
+        return any(route.matches(scope)[0] is not Match.NONE for route in self._router.routes)
+
+
+def _document_route(settings: ServerSettings) -> BaseRoute:
+    body = json.dumps(offered_document(full_document(), settings.extensions)).encode("ascii")
+    document = answers.JsonAnswer(200, body)
+    not_allowed = answers.method_not_allowed(["GET"])
+
+    class Document:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await (document if scope["method"] == "GET" else not_allowed)(scope, receive, send)
+
+    return Route("/openapi.json", Document())
+
+
+def _other_spelling(path: str) -> str:
+    return path.removesuffix("/") if path.endswith("/") else f"{path}/"
+
+
+def _other_address(scope: Scope) -> str:
+    """Return the absolute address of the same path with, or without, its trailing slash."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    if not host:
+        address, port = scope.get("server") or ("localhost", None)
+        host = (address if port is None else f"{address}:{port}").encode("ascii")
+    # From the path as it was sent, whose encoding then stays what it was.
+    path = _other_spelling(scope["raw_path"].decode("ascii"))
+    query = scope.get("query_string", b"")
+    return f"{scope['scheme']}://{host.decode('latin-1')}{path}" + (f"?{query.decode('ascii')}" if query else "")

@@ -1,0 +1,245 @@
+"""Reads what a request carries, and tells all that is wrong with it at once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.types import Receive, Scope
+
+from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
+from exospherehost.server.ids import parse_state_id
+from exospherehost.server.json_values import is_array, is_object
+from exospherehost.server.rules import json_body
+from exospherehost.server.rules.model import FieldIssue
+from exospherehost_client import models
+
+_JSON_TYPE = re.compile(rb"application/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+_NEVER_NULL = "x-never-null"
+# What takes longer than a few milliseconds to read is read off the event loop.
+_LARGE_BODY = 128 * 1024
+_LARGEST_PAGE_OR_SIZE = 2**31
+_INTEGER = TypeAdapter(int)
+_MASK = "***"
+
+M = TypeVar("M", bound=BaseModel)
+FieldCheck = Callable[[Any], Sequence[FieldIssue]]
+
+
+async def read_body(scope: Scope, receive: Receive, largest: int) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        ServiceError: It is larger than it may be (413), or its sender went away (400).
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > largest:
+            raise _too_large(largest)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ServiceError(400, "The client went away")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > largest:
+            raise _too_large(largest)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def parse_body(
+    scope: Scope,
+    raw: bytes,
+    model: type[M],
+    *,
+    ignored: frozenset[str] = frozenset(),
+    check: FieldCheck | None = None,
+) -> tuple[M | None, list[Issue]]:
+    """Return a body as its model, and what is wrong with it; with issues there is no model.
+
+    Args:
+        scope: The request.
+        raw: The body.
+        model: Its schema.
+        ignored: Fields to take as unknown.
+        check: Rules about fields beyond the schema.
+
+    Raises:
+        ServiceError: The body is not UTF-8 (400).
+    """
+    if len(raw) > _LARGE_BODY:
+        return await asyncio.to_thread(_parse, scope, raw, model, ignored, check)
+    return _parse(scope, raw, model, ignored, check)
+
+
+def _parse(
+    scope: Scope, raw: bytes, model: type[M], ignored: frozenset[str], check: FieldCheck | None
+) -> tuple[M | None, list[Issue]]:
+    if not raw:
+        return None, [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}]
+    if not _is_json(scope):
+        return None, [_not_an_object("Send an object as JSON, with content type application/json")]
+    try:
+        value, unsafe = json_body.decode(raw)
+    except json_body.BodyNotUtf8 as error:
+        raise ServiceError(400, "There was an error parsing the body") from error
+    except json_body.JsonInvalid as error:
+        return None, [_not_json(error)]
+    if not is_object(value):
+        return None, [issue.to_json() for issue in unsafe] or [_not_an_object("Input should be an object")]
+    return _validate({name: item for name, item in value.items() if name not in ignored}, unsafe, model, check)
+
+
+def _validate(
+    value: dict[str, Any], unsafe: Sequence[FieldIssue], model: type[M], check: FieldCheck | None
+) -> tuple[M | None, list[Issue]]:
+    issues: list[Issue] = [issue.to_json() for issue in unsafe]
+    parsed: M | None = None
+    try:
+        parsed = model.model_validate(value)
+    except ValidationError as error:
+        issues += _from_pydantic(error)
+    except RecursionError:
+        issues.append({"type": "nesting_too_deep", "loc": ["body"], "msg": "Nest values less deep"})
+    issues += _nulls(model, value)
+    if unsafe:
+        # What could not be stored cannot be sent back either.
+        issues = [{name: part for name, part in issue.items() if name != "input"} for issue in issues]
+    if check is not None:
+        told = {tuple(issue["loc"]) for issue in issues}
+        issues += [issue.to_json() for issue in check(value) if issue.loc not in told]
+    return (None if issues else parsed), [_without_secrets(issue) for issue in issues]
+
+
+def parse_state_path(values: Mapping[str, str], name: str, issues: list[Issue]) -> str:
+    """Return a state id from the path; a malformed one is added to the issues."""
+    state_id = parse_state_id(values[name])
+    if state_id is None:
+        issues.append(
+            {
+                "type": "string_pattern_mismatch",
+                "loc": ["path", name],
+                "msg": "A state id has 24 hexadecimal digits",
+                "input": values[name],
+            }
+        )
+        return ""
+    return state_id
+
+
+def parse_number_path(
+    values: Mapping[str, str], name: str, issues: list[Issue], *, largest: int = _LARGEST_PAGE_OR_SIZE
+) -> int:
+    """Return a number, from 1 to ``largest``, from the path; another is added to the issues."""
+    text = values[name]
+    try:
+        number = _INTEGER.validate_python(text)
+    except ValidationError as error:
+        issues += _from_pydantic(error, "path", name)
+        return 0
+    if not 1 <= number <= largest:
+        issues.append(
+            {
+                "type": "greater_than_equal" if number < 1 else "less_than_equal",
+                "loc": ["path", name],
+                "msg": f"Input should be from 1 to {largest}",
+                "input": text,
+            }
+        )
+    return number
+
+
+def encode_issues(issues: Sequence[Issue]) -> bytes:
+    """Return the body of a 422."""
+    detail = [models.ValidationIssue.model_validate(issue) for issue in issues]
+    return encode(models.ValidationErrorDetail(detail=detail))
+
+
+def encode(model: BaseModel) -> bytes:
+    """Return a response as JSON, without the fields that were not set."""
+    return type(model).__pydantic_serializer__.to_json(model, by_alias=True, exclude_unset=True)
+
+
+def require_valid(issues: Sequence[Issue]) -> None:
+    """Go on only with a valid request.
+
+    Raises:
+        InvalidRequest: There are issues.
+    """
+    if issues:
+        raise InvalidRequest(issues)
+
+
+def _too_large(largest: int) -> ServiceError:
+    return ServiceError(413, f"The body is larger than {largest} bytes")
+
+
+def _is_json(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            return _JSON_TYPE.fullmatch(value.strip()) is not None
+    return False
+
+
+def _not_json(error: json_body.JsonInvalid) -> Issue:
+    return {
+        "type": "json_invalid",
+        "loc": ["body", error.offset],
+        "msg": "JSON decode error",
+        "input": {},
+        "ctx": {"error": error.reason},
+    }
+
+
+def _not_an_object(message: str) -> Issue:
+    # What was sent is not repeated: unparsed, nothing tells where a secret is in it.
+    return {"type": "model_attributes_type", "loc": ["body"], "msg": message}
+
+
+def _from_pydantic(error: ValidationError, *at: str) -> list[Issue]:
+    prefix = at or ("body",)
+    issues: list[Issue] = []
+    for problem in error.errors(include_url=False):
+        issue: dict[str, Any] = {
+            "type": problem["type"],
+            "loc": [*prefix, *problem["loc"]],
+            "msg": problem["msg"],
+            "input": problem["input"],
+        }
+        if "ctx" in problem:
+            issue["ctx"] = {name: _plain(value) for name, value in problem["ctx"].items()}
+        issues.append(issue)
+    return issues
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _nulls(model: type[BaseModel], value: Mapping[str, Any]) -> list[Issue]:
+    """Return an issue for each null in a field that may be left out, but not be null."""
+    return [
+        {"type": "none_forbidden", "loc": ["body", name], "msg": "Input should not be null", "input": None}
+        for name, field in model.model_fields.items()
+        if name in value
+        and value[name] is None
+        and is_object(field.json_schema_extra)
+        and field.json_schema_extra.get(_NEVER_NULL)
+    ]
+
+
+def _without_secrets(issue: Issue) -> Issue:
+    """Return an issue that repeats no value of a body's ``secrets``."""
+    loc, sent = issue["loc"], issue.get("input")
+    if len(loc) > 1 and loc[1] == "secrets":
+        return {**issue, "input": _MASK}
+    # A missing field is reported with all that stands around it. (A node's ``secrets`` are a list of names.)
+    if is_object(sent) and not is_array(sent.get("secrets", [])):
+        return {**issue, "input": {**sent, "secrets": _MASK}}
+    return issue

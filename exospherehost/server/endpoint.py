@@ -1,0 +1,102 @@
+"""One path of the application: its methods, and the order in which a request is judged.
+
+Path and method first, then the key, then path parameters and body together, then the operation itself.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exospherehost.server import answers, bodies
+from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
+
+_API_KEY = b"x-api-key"
+
+PathReader = Callable[[Mapping[str, str], list[Issue]], Any]
+Handler = Callable[[Any, Any], Awaitable[BaseModel]]
+
+
+def no_path(values: Mapping[str, str], issues: list[Issue]) -> None:
+    """Read nothing from a path without parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a method of a path does.
+
+    Attributes:
+        handler: Given the path's parameters and the body, returns the response.
+        path: Reads the parameters, adding what is wrong to the issues.
+        body: The body's schema; None for no body.
+        check: Rules about the body's fields beyond the schema.
+        ignored: Fields of the body to take as unknown.
+        status: The HTTP status of success.
+        public: Whether it needs no key.
+    """
+
+    handler: Handler
+    path: PathReader = no_path
+    body: type[BaseModel] | None = None
+    check: bodies.FieldCheck | None = None
+    ignored: frozenset[str] = frozenset()
+    status: int = 200
+    public: bool = False
+
+
+class Endpoint:
+    """The ASGI application of one path.
+
+    Args:
+        operations: By method.
+        api_key: What clients must send.
+        largest_body: The most bytes of a body.
+    """
+
+    def __init__(self, operations: Mapping[str, Operation], *, api_key: str, largest_body: int) -> None:
+        self._operations = operations
+        self._api_key = api_key.encode("ascii")
+        self._largest_body = largest_body
+        self._not_allowed: ASGIApp = answers.method_not_allowed(sorted(operations))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await (await self._answer(scope, receive))(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
+        operation = self._operations.get(scope["method"])
+        if operation is None:
+            return self._not_allowed
+        if not operation.public and not self._has_key(scope):
+            return answers.unauthorized
+        try:
+            result = await self._run(operation, scope, receive)
+        except ServiceError as error:
+            return answers.refusal(error.status_code, error.detail)
+        except InvalidRequest as error:
+            return answers.JsonAnswer(422, bodies.encode_issues(error.issues))
+        return answers.JsonAnswer(operation.status, bodies.encode(result))
+
+    async def _run(self, operation: Operation, scope: Scope, receive: Receive) -> BaseModel:
+        issues: list[Issue] = []
+        path = operation.path(scope["path_params"], issues)
+        body: BaseModel | None = None
+        if operation.body is not None:
+            raw = await bodies.read_body(scope, receive, self._largest_body)
+            body, in_body = await bodies.parse_body(
+                scope, raw, operation.body, ignored=operation.ignored, check=operation.check
+            )
+            issues += in_body
+        bodies.require_valid(issues)
+        return await operation.handler(path, body)
+
+    def _has_key(self, scope: Scope) -> bool:
+        for name, value in scope["headers"]:
+            if name == _API_KEY:
+                return hmac.compare_digest(value, self._api_key)
+        return False

@@ -1,0 +1,79 @@
+"""What the service's operations share besides storage."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from exospherehost.server.clock import Clock, SystemClock
+from exospherehost.server.ids import IdFactory
+from exospherehost.server.records import NodeRecord, VersionRecord
+from exospherehost.server.rules.model import GraphSpec, NodeSpec
+from exospherehost.server.rules.topology import Topology
+from exospherehost.server.secrets import SecretBox
+from exospherehost.server.store import Reader
+
+_CACHED_VERSIONS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """A graph version as the rules want it."""
+
+    graph: GraphSpec
+    topology: Topology
+    sealed_secrets: Mapping[str, str]
+
+
+class VersionCache:
+    """Keeps the graph versions used last, which never change, so that a report need not read them."""
+
+    def __init__(self) -> None:
+        self._loaded: OrderedDict[str, LoadedVersion] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, reader: Reader, version_id: str) -> LoadedVersion:
+        """Return a version that is known to exist."""
+        with self._lock:
+            loaded = self._loaded.get(version_id)
+            if loaded is not None:
+                self._loaded.move_to_end(version_id)
+                return loaded
+        return self.add(reader.get_version(version_id))
+
+    def add(self, version: VersionRecord) -> LoadedVersion:
+        """Keep a version that has just been read."""
+        graph = GraphSpec.from_json(version.document)
+        loaded = LoadedVersion(graph, Topology(graph), version.secrets)
+        with self._lock:
+            self._loaded[version.id] = loaded
+            if len(self._loaded) > _CACHED_VERSIONS:
+                self._loaded.popitem(last=False)
+        return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The server's time, chance, ids, key and caches.
+
+    Attributes:
+        secret_box: What secrets are sealed with.
+        clock: The time.
+        random: Gives numbers from 0 up to, but not including, 1, for the jitter of retries.
+        ids: Makes ids.
+        versions: The graph versions used last.
+    """
+
+    secret_box: SecretBox
+    clock: Clock = field(default_factory=SystemClock)
+    random: Callable[[], float] = random.random
+    ids: IdFactory = field(default_factory=IdFactory)
+    versions: VersionCache = field(default_factory=VersionCache)
+
+
+def node_spec(node: NodeRecord) -> NodeSpec:
+    """Return a registered node as the rules want it."""
+    return NodeSpec(node.name, node.namespace, node.inputs_schema, node.outputs_schema, node.secrets)

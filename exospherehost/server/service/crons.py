@@ -1,0 +1,49 @@
+"""Firing the schedules of graphs."""
+
+from __future__ import annotations
+
+import logging
+
+from exospherehost.server.clock import as_datetime, as_epoch_ms
+from exospherehost.server.errors import ServiceError
+from exospherehost.server.rules import cron
+from exospherehost.server.service.context import Context
+from exospherehost.server.service.triggering import Start, trigger
+from exospherehost.server.store import UnitOfWork
+
+_log = logging.getLogger(__name__)
+
+
+def fire_due(unit: UnitOfWork, context: Context) -> int | None:
+    """Start a run for each schedule that is due, and return when the next one is (epoch milliseconds).
+
+    However many occurrences of a schedule were missed, it fires once. Moving it on and starting the run are one
+    unit, so a crash neither loses nor doubles a run.
+    """
+    now_ms = context.clock.now_ms()
+    for due in unit.due_crons(now_ms):
+        following = cron.next_after(due.expression, as_datetime(now_ms))
+        if not unit.advance_cron(due, None if following is None else as_epoch_ms(following)):
+            continue
+        try:
+            with unit.nested():
+                run = trigger(unit, context, due.namespace, due.graph_name, Start())
+        except Exception as error:  # noqa: BLE001 (one schedule that fails must not hold up the others)
+            _log.error(
+                "event=cron_failed namespace=%s graph=%s expression=%s reason=%s",
+                due.namespace,
+                due.graph_name,
+                due.expression,
+                error.detail if isinstance(error, ServiceError) else repr(error),
+                # A refusal is explained by its text; anything else is a fault of ours.
+                exc_info=not isinstance(error, ServiceError),
+            )
+        else:
+            _log.info(
+                "event=cron_fired namespace=%s graph=%s expression=%s run_id=%s",
+                due.namespace,
+                due.graph_name,
+                due.expression,
+                run.run_id,
+            )
+    return unit.next_cron_at()

@@ -1,0 +1,82 @@
+"""What the parts of the SQL unit of work share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, bindparam
+from sqlalchemy.sql.base import Executable
+
+from exospherehost.server.statements import Statements
+
+
+class SqlPart:
+    """Runs statements on a connection whose transaction somebody else began and will end.
+
+    Args:
+        connection: The connection.
+        statements: The compiled statements of its dialect.
+    """
+
+    def __init__(self, connection: Connection, statements: Statements) -> None:
+        self._connection = connection
+        self._statements = statements
+
+    def _run(self, statement: Executable, **values: Any) -> int:
+        """Execute a change and return how many rows it concerned."""
+        return self._statements.change(self._connection, statement, values)
+
+    def _rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
+        return self._statements.rows(self._connection, statement, values)
+
+    def _row(self, statement: Executable, **values: Any) -> Any:
+        """Return the first row, or None."""
+        # All are fetched: a statement that changes and returns is only done with its last row.
+        rows = self._statements.rows(self._connection, statement, values)
+        return rows[0] if rows else None
+
+    def _scalar(self, statement: Executable, **values: Any) -> Any:
+        row = self._row(statement, **values)
+        return None if row is None else row[0]
+
+
+class TransactionLost(Exception):
+    """The database ended a transaction on its own, and with it all units in it."""
+
+
+@contextmanager
+def savepoint(connection: Connection, name: str) -> Generator[None, None, None]:
+    """Run a block of which nothing remains in the transaction if it raises.
+
+    Raises:
+        TransactionLost: The whole transaction is gone.
+    """
+    cursor = connection.connection.cursor()
+    cursor.execute(f"SAVEPOINT {name}")
+    try:
+        yield
+    except BaseException as error:
+        try:
+            cursor.execute(f"ROLLBACK TO SAVEPOINT {name}")
+        except Exception as lost:
+            # A full disk, for one, makes SQLite roll back all of it.
+            raise TransactionLost(repr(error)) from lost
+        cursor.execute(f"RELEASE SAVEPOINT {name}")
+        raise
+    cursor.execute(f"RELEASE SAVEPOINT {name}")
+
+
+def dump(value: Any) -> str:
+    """Return a value as compact JSON text, in ASCII so that any database can hold it."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+load = json.loads
+
+
+def binds(*names: str) -> dict[str, Any]:
+    """Return the values of an insert or update that takes a parameter for each of these columns."""
+    return {name: bindparam(name) for name in names}

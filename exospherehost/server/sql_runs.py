@@ -1,0 +1,298 @@
+"""Runs, states and joins in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, literal_column, select, update
+
+from exospherehost.server.records import (
+    ClaimedRecord,
+    JoinProgress,
+    JsonObject,
+    NewRun,
+    RunCounts,
+    RunListing,
+    RunRecord,
+    StateChange,
+    StateOutline,
+    StateRecord,
+)
+from exospherehost.server.sql_base import SqlPart, binds, dump, load
+from exospherehost.server.store import Contention
+from exospherehost.server.tables import join_firings, joins, runs, states
+
+_RUNS = select(runs.c.key, runs.c.id, runs.c.namespace, runs.c.graph_name, runs.c.version_id, runs.c.store)
+_FIND_RUN = _RUNS.where(runs.c.id == bindparam("id"))
+_GET_RUN = _RUNS.where(runs.c.key == bindparam("key"))
+_ADD_RUN = (
+    insert(runs)
+    .values(
+        binds("id", "namespace", "graph_name", "version_id", "store", "created_at")
+        | {"pending": 0, "succeeded": 0, "errored": 0, "retried": 0}
+    )
+    .returning(runs.c.key)
+)
+_COUNT = (
+    update(runs)
+    .where(runs.c.key == bindparam("of_key"))
+    .values({name: runs.c[name] + bindparam(f"more_{name}") for name in ("pending", "succeeded", "errored", "retried")})
+)
+_TOTAL_RUNS = select(func.count()).select_from(runs).where(runs.c.namespace == bindparam("namespace"))
+_LIST_RUNS = (
+    select(
+        runs.c.id,
+        runs.c.graph_name,
+        runs.c.pending,
+        runs.c.succeeded,
+        runs.c.errored,
+        runs.c.retried,
+        runs.c.created_at,
+    )
+    .where(runs.c.namespace == bindparam("namespace"))
+    .order_by(runs.c.key.desc())
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+)
+
+_STATE_FIELDS = (
+    "id",
+    "run_key",
+    "namespace",
+    "node_name",
+    "identifier",
+    "status",
+    "inputs",
+    "outputs",
+    "error",
+    "parents",
+    "retry_count",
+    "fanout_id",
+    "enqueue_after",
+    "created_at",
+    "updated_at",
+)
+_FIND_STATE = select(*(states.c[name] for name in _STATE_FIELDS)).where(states.c.id == bindparam("id"))
+_ADD_STATE = insert(states).values(binds(*_STATE_FIELDS))
+_AS_READ = (states.c.id == bindparam("of_id"), states.c.status == bindparam("was_status"))
+_CHANGED_FIELDS = ("status", "outputs", "error", "enqueue_after", "updated_at")
+_CHANGE_STATE = update(states).where(*_AS_READ).values(binds(*_CHANGED_FIELDS))
+_PRUNE_STATE = update(states).where(*_AS_READ).values(binds(*_CHANGED_FIELDS, "prune_data"))
+_OUTLINES = (
+    select(
+        states.c.id,
+        states.c.node_name,
+        states.c.identifier,
+        states.c.status,
+        states.c.error,
+        states.c.parents,
+        states.c.namespace,
+    )
+    .where(states.c.run_key == bindparam("run_key"))
+    .order_by(states.c.key)
+)
+_OUTPUTS = select(states.c.outputs).where(states.c.id == bindparam("id"))
+_HAS_FANOUT = select(states.c.key).where(
+    states.c.run_key == bindparam("run_key"),
+    states.c.identifier == bindparam("identifier"),
+    states.c.fanout_id == bindparam("fanout_id"),
+    states.c.retry_count == bindparam("retry_count"),
+    states.c.fanout_id.is_not(None),
+)
+# A literal, because a parameter would keep SQLite from using the partial index.
+_CREATED = states.c.status == literal_column("'CREATED'")
+_DUE = (
+    select(
+        states.c.enqueue_after,
+        states.c.key,
+        states.c.id,
+        states.c.node_name,
+        states.c.identifier,
+        states.c.inputs,
+        states.c.created_at,
+    )
+    .where(
+        _CREATED,
+        states.c.namespace == bindparam("namespace"),
+        states.c.node_name == bindparam("node_name"),
+        states.c.enqueue_after <= bindparam("now_ms"),
+    )
+    .order_by(states.c.enqueue_after, states.c.key)
+    .limit(bindparam("limit"))
+)
+_TAKE = update(states).where(states.c.key == bindparam("of_key"), _CREATED).values(status=literal_column("'QUEUED'"))
+
+_CHANGE_JOIN = (
+    update(joins)
+    .where(joins.c.state_id == bindparam("of_id"))
+    .values(pending=joins.c.pending + bindparam("more_pending"), failed=joins.c.failed + bindparam("more_failed"))
+    .returning(joins.c.pending, joins.c.failed)
+)
+_ADD_JOIN = insert(joins).values(binds("state_id", "pending", "failed"))
+_FIRINGS = select(join_firings.c.identifier).where(join_firings.c.state_id == bindparam("state_id"))
+_ADD_FIRING = insert(join_firings).values(binds("state_id", "identifier"))
+
+
+class SqlRuns(SqlPart):
+    """Runs, their states, and the progress of joins."""
+
+    def find_run(self, run_id: str) -> RunRecord | None:
+        """Return a run, whatever its namespace."""
+        row = self._row(_FIND_RUN, id=run_id)
+        return None if row is None else _run(row)
+
+    def get_run(self, key: int) -> RunRecord:
+        """Return a run that is known to exist."""
+        row = self._row(_GET_RUN, key=key)
+        return _run(row)
+
+    def list_runs(self, namespace: str, *, offset: int, limit: int) -> tuple[int, list[RunListing]]:
+        """Return the number of a namespace's runs, and a slice of them, newest first."""
+        rows = self._rows(_LIST_RUNS, namespace=namespace, offset=offset, limit=limit)
+        listing = [RunListing(row[0], row[1], RunCounts(*row[2:6]), row[6]) for row in rows]
+        return self._scalar(_TOTAL_RUNS, namespace=namespace), listing
+
+    def add_run(self, run: NewRun) -> RunRecord:
+        """Write a run; its counts are brought up by :meth:`count`."""
+        key = self._scalar(
+            _ADD_RUN,
+            id=run.id,
+            namespace=run.namespace,
+            graph_name=run.graph_name,
+            version_id=run.version_id,
+            store=dump(dict(run.store)),
+            created_at=run.created_at,
+        )
+        return RunRecord(key, run.id, run.namespace, run.graph_name, run.version_id, run.store)
+
+    def count(self, run_key: int, change: RunCounts) -> None:
+        """Add to a run's counts."""
+        self._run(
+            _COUNT,
+            of_key=run_key,
+            more_pending=change.pending,
+            more_succeeded=change.succeeded,
+            more_errored=change.errored,
+            more_retried=change.retried,
+        )
+
+    def find_state(self, state_id: str) -> StateRecord | None:
+        """Return a state, whatever its namespace."""
+        row = self._row(_FIND_STATE, id=state_id)
+        return None if row is None else _state(row)
+
+    def list_states(self, run_key: int, *, namespace: str | None) -> list[StateOutline]:
+        """Return a run's states in the order of creation, of one namespace or of all."""
+        rows = self._rows(_OUTLINES, run_key=run_key)
+        return [
+            StateOutline(state_id, node_name, identifier, status, error, load(parents))
+            for state_id, node_name, identifier, status, error, parents, of_namespace in rows
+            if namespace is None or of_namespace == namespace
+        ]
+
+    def find_outputs(self, state_ids: Collection[str]) -> dict[str, JsonObject]:
+        """Return the outputs of the given states."""
+        found: dict[str, JsonObject] = {}
+        for state_id in state_ids:
+            text = self._scalar(_OUTPUTS, id=state_id)
+            if text is not None:
+                found[state_id] = load(text)
+        return found
+
+    def add_states(self, new_states: Sequence[StateRecord]) -> None:
+        """Write states, in order."""
+        if new_states:
+            self._statements.change_many(
+                self._connection,
+                _ADD_STATE,
+                [
+                    {
+                        "id": state.id,
+                        "run_key": state.run_key,
+                        "namespace": state.namespace,
+                        "node_name": state.node_name,
+                        "identifier": state.identifier,
+                        "status": state.status,
+                        "inputs": dump(dict(state.inputs)),
+                        "outputs": dump(state.outputs),
+                        "error": state.error,
+                        "parents": dump(dict(state.parents)),
+                        "retry_count": state.retry_count,
+                        "fanout_id": state.fanout_id,
+                        "enqueue_after": state.enqueue_after,
+                        "created_at": state.created_at,
+                        "updated_at": state.updated_at,
+                    }
+                    for state in new_states
+                ],
+            )
+
+    def claim(self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int) -> list[ClaimedRecord]:
+        """Take due CREATED states of these nodes, the longest due first, and make them QUEUED."""
+        # One ordered walk of the index for each node: a single query over all of them would have to sort
+        # everything that is due, which grows with the backlog.
+        due = [
+            row
+            for node_name in dict.fromkeys(node_names)
+            for row in self._rows(_DUE, namespace=namespace, node_name=node_name, now_ms=now_ms, limit=limit)
+        ]
+        due.sort(key=lambda row: (row[0], row[1]))
+        claimed: list[ClaimedRecord] = []
+        for enqueue_after, key, state_id, node_name, identifier, inputs, created_at in due[:limit]:
+            if self._run(_TAKE, of_key=key):
+                claimed.append(ClaimedRecord(state_id, node_name, identifier, load(inputs), enqueue_after, created_at))
+        return claimed
+
+    def change_state(self, state: StateRecord, change: StateChange) -> None:
+        """Compare and set: change a state that still has the status in ``state``."""
+        values = {
+            "of_id": state.id,
+            "was_status": state.status,
+            "status": change.status,
+            "outputs": dump(change.outputs),
+            "error": change.error,
+            "enqueue_after": change.enqueue_after,
+            "updated_at": change.updated_at,
+        }
+        if change.prune_data is None:
+            changed = self._run(_CHANGE_STATE, **values)
+        else:
+            changed = self._run(_PRUNE_STATE, prune_data=dump(change.prune_data), **values)
+        if not changed:
+            raise Contention(state.id)
+
+    def has_fanout(self, run_key: int, identifier: str, fanout_id: str, retry_count: int) -> bool:
+        """Tell whether a line of manual retries under this id exists."""
+        return (
+            self._row(_HAS_FANOUT, run_key=run_key, identifier=identifier, fanout_id=fanout_id, retry_count=retry_count)
+            is not None
+        )
+
+    def change_join(self, state_id: str, *, pending: int, failed: int) -> JoinProgress:
+        """Add to the counts of the states under a united state, and return where they stand."""
+        row = self._row(_CHANGE_JOIN, of_id=state_id, more_pending=pending, more_failed=failed)
+        if row is None:
+            self._run(_ADD_JOIN, state_id=state_id, pending=pending, failed=failed)
+            return JoinProgress(pending, failed)
+        return JoinProgress(*row)
+
+    def list_firings(self, state_id: str) -> set[str]:
+        """Return the identifiers of the uniting nodes that have run for a united state."""
+        return {row[0] for row in self._rows(_FIRINGS, state_id=state_id)}
+
+    def add_firing(self, state_id: str, identifier: str) -> None:
+        """Record that a uniting node has run for a united state."""
+        self._run(_ADD_FIRING, state_id=state_id, identifier=identifier)
+
+
+def _run(row: Any) -> RunRecord:
+    key, run_id, namespace, graph_name, version_id, store = row
+    return RunRecord(key, run_id, namespace, graph_name, version_id, load(store))
+
+
+def _state(row: Any) -> StateRecord:
+    values = dict(zip(_STATE_FIELDS, row, strict=True))
+    for name in ("inputs", "outputs", "parents"):
+        values[name] = load(values[name])
+    return StateRecord(**values)

@@ -1,0 +1,218 @@
+"""The store on SQLAlchemy Core: one thread that writes, a few that read.
+
+Every write goes through one queue. Its thread takes all that waits, runs each unit in a savepoint of one
+transaction and commits once, so that the cost of making things durable is shared by those who wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from exospherehost.server import sqlite
+from exospherehost.server.migrations import upgrade
+from exospherehost.server.sql_base import TransactionLost, savepoint
+from exospherehost.server.sql_unit import SqlUnit
+from exospherehost.server.statements import Statements
+from exospherehost.server.store import Contention, Reader, StoreError, UnitOfWork
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_READERS = 4
+_LARGEST_BATCH = 128
+_MOST_ATTEMPTS = 8
+
+
+class _Task:
+    """One unit that waits for the writer, and whom to tell."""
+
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(self, work: Callable[[UnitOfWork], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class SqlStore:
+    """A store on a database that SQLAlchemy reaches.
+
+    Args:
+        writer: The engine of the one connection that writes.
+        reader: The engine to read through.
+    """
+
+    def __init__(self, writer: Engine, reader: Engine) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._write_statements = Statements(writer.dialect)
+        self._read_statements = Statements(reader.dialect)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="exosphere-read")
+        self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._write_loop, name="exosphere-write", daemon=True)
+        self._thread.start()
+
+    async def read(self, work: Callable[[Reader], T]) -> T:
+        """Run ``work`` on a consistent view, in a reading thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    async def write(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run ``work`` as one unit in the writing thread, and return once it is durable."""
+        if self._closed:
+            raise StoreError("the store is closed")
+        for attempt in range(1, _MOST_ATTEMPTS + 1):
+            task = _Task(work, asyncio.get_running_loop())
+            self._queue.put(task)
+            try:
+                result: T = await task.future
+            except Contention:
+                if attempt == _MOST_ATTEMPTS:
+                    raise
+            else:
+                return result
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Finish the units that wait, then let go of the database."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._readers.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _read(self, work: Callable[[Reader], T]) -> T:
+        with self._reader.connect() as connection, connection.begin():
+            return work(SqlUnit(connection, self._read_statements))
+
+    def _write_loop(self) -> None:
+        connection: Connection | None = None
+        open_ended = True
+        while open_ended:
+            batch, open_ended = self._next_batch()
+            if not batch:
+                continue
+            try:
+                if connection is None:
+                    connection = self._writer.connect()
+                _run_batch(connection, self._write_statements, batch)
+            except BaseException as error:  # noqa: BLE001 (the thread must outlive any failure, and tell who waits)
+                _log.error("event=write_failed units=%d", len(batch), exc_info=True)
+                for task in batch:
+                    task.error = task.error or error
+                if connection is not None:
+                    # Whatever state it is in, the next batch gets a fresh one.
+                    connection.invalidate()
+                    connection.close()
+                    connection = None
+            _resolve(batch)
+        if connection is not None:
+            connection.close()
+
+    def _next_batch(self) -> tuple[list[_Task], bool]:
+        """Wait for a unit and take those behind it; the flag turns false at the end of all."""
+        task = self._queue.get()
+        batch: list[_Task] = []
+        while task is not None:
+            batch.append(task)
+            if len(batch) == _LARGEST_BATCH:
+                return batch, True
+            try:
+                task = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+
+def _run_batch(connection: Connection, statements: Statements, batch: list[_Task]) -> None:
+    """Run units in one transaction, each as if it were alone.
+
+    Raises:
+        Exception: The transaction as a whole failed, and with it every unit.
+    """
+    with connection.begin():
+        unit = SqlUnit(connection, statements)
+        for task in batch:
+            try:
+                with savepoint(connection, "unit"):
+                    task.result = task.work(unit)
+            except TransactionLost:
+                raise
+            except Exception as error:  # noqa: BLE001 (whatever a unit raises belongs to its caller)
+                task.error = error
+
+
+def _resolve(batch: list[_Task]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Task]] = {}
+    for task in batch:
+        by_loop.setdefault(task.loop, []).append(task)
+    for loop, tasks in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_tell, tasks)
+        except RuntimeError:
+            # The loop is gone, and with it everyone who waited there.
+            _log.debug("event=results_dropped units=%d", len(tasks))
+
+
+def _tell(tasks: list[_Task]) -> None:
+    for task in tasks:
+        if task.future.done():
+            continue
+        if task.error is None:
+            task.future.set_result(task.result)
+        else:
+            task.future.set_exception(task.error)
+
+
+def open_store(database: str | Path) -> SqlStore:
+    """Open a database, bring its schema up to date and return the store on it.
+
+    Args:
+        database: A file's path, or an SQLAlchemy URL.
+
+    Raises:
+        StoreError: It cannot be opened, is not supported, or was written by a newer version.
+    """
+    writer, reader = sqlite.open_engines(database_path(database), readers=_READERS)
+    try:
+        upgrade(writer)
+    except BaseException:
+        writer.dispose()
+        reader.dispose()
+        raise
+    return SqlStore(writer, reader)
+
+
+def database_path(database: str | Path) -> Path:
+    """Return the file that a database setting names.
+
+    Raises:
+        StoreError: It is a URL of a database that is not supported, or one without a file.
+    """
+    if isinstance(database, Path) or "://" not in database:
+        return Path(database)
+    try:
+        url = make_url(database)
+    except ArgumentError as error:
+        raise StoreError("the database URL cannot be read") from error
+    if url.get_backend_name() != "sqlite":
+        raise StoreError(f"the database {url.get_backend_name()!r} is not supported: give a path or sqlite:///PATH")
+    if not url.database or url.database == ":memory:":
+        raise StoreError("the database must be a file: give a path or sqlite:///PATH")
+    return Path(url.database)

@@ -1,0 +1,20 @@
+"""A unit of work on an SQL connection."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from exospherehost.server.sql_base import savepoint
+from exospherehost.server.sql_graphs import SqlGraphs
+from exospherehost.server.sql_runs import SqlRuns
+
+
+class SqlUnit(SqlGraphs, SqlRuns):
+    """All that :class:`~exospherehost.server.store.UnitOfWork` asks for, inside the connection's transaction."""
+
+    @contextmanager
+    def nested(self) -> Generator[None, None, None]:
+        """Begin a part of the unit of which nothing remains if its block raises."""
+        with savepoint(self._connection, "part"):
+            yield

@@ -1,0 +1,194 @@
+"""What the service asks of storage, in terms that name no database.
+
+A *unit of work* is a function that is given a :class:`UnitOfWork` and either returns, and then all that it
+wrote is durable before its caller hears of it, or raises, and then nothing of it remains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from exospherehost.server.records import (
+    ClaimedRecord,
+    CronRecord,
+    GraphRecord,
+    JoinProgress,
+    JsonObject,
+    NewRun,
+    NodeRecord,
+    RunCounts,
+    RunListing,
+    RunRecord,
+    StateChange,
+    StateOutline,
+    StateRecord,
+    VersionRecord,
+)
+
+T = TypeVar("T")
+NodeKey = tuple[str, str]
+"""A node's name and its namespace."""
+
+
+class StoreError(Exception):
+    """Storage cannot do what it was asked: the file is unreadable, the URL unknown, the schema too new."""
+
+
+class Contention(Exception):
+    """Another process changed what this unit had read; :meth:`Store.write` runs the unit again."""
+
+
+class Reader(Protocol):
+    """A consistent view of what is stored."""
+
+    def list_nodes(self, namespace: str) -> list[NodeRecord]:
+        """Return a namespace's nodes in the order of their first registration."""
+        ...
+
+    def list_namespaces(self) -> list[str]:
+        """Return the namespaces that have a node, sorted by code point."""
+        ...
+
+    def find_nodes(self, keys: Collection[NodeKey]) -> dict[NodeKey, NodeRecord]:
+        """Return those of the named nodes that are registered."""
+        ...
+
+    def find_graph(self, namespace: str, name: str) -> GraphRecord | None:
+        """Return a graph with its latest version."""
+        ...
+
+    def list_graphs(self, namespace: str) -> list[GraphRecord]:
+        """Return a namespace's graphs in the order of their first PUT."""
+        ...
+
+    def get_version(self, version_id: str) -> VersionRecord:
+        """Return a graph version that is known to exist."""
+        ...
+
+    def find_run(self, run_id: str) -> RunRecord | None:
+        """Return a run, whatever its namespace."""
+        ...
+
+    def get_run(self, key: int) -> RunRecord:
+        """Return a run that is known to exist."""
+        ...
+
+    def list_runs(self, namespace: str, *, offset: int, limit: int) -> tuple[int, list[RunListing]]:
+        """Return the number of a namespace's runs, and a slice of them, newest first."""
+        ...
+
+    def find_state(self, state_id: str) -> StateRecord | None:
+        """Return a state, whatever its namespace."""
+        ...
+
+    def list_states(self, run_key: int, *, namespace: str | None) -> list[StateOutline]:
+        """Return a run's states in the order of creation, of one namespace or of all."""
+        ...
+
+    def find_outputs(self, state_ids: Collection[str]) -> dict[str, JsonObject]:
+        """Return the outputs of the given states."""
+        ...
+
+    def next_cron_at(self) -> int | None:
+        """Return when the next schedule fires, in epoch milliseconds."""
+        ...
+
+    def due_crons(self, now_ms: int) -> list[CronRecord]:
+        """Return the schedules that should have fired by now, the longest due first."""
+        ...
+
+
+class UnitOfWork(Reader, Protocol):
+    """What can be changed, all or nothing."""
+
+    def nested(self) -> AbstractContextManager[None]:
+        """Begin a part of the unit of which nothing remains if its block raises."""
+        ...
+
+    def save_node(self, node: NodeRecord) -> None:
+        """Register a node, or replace all of a registered one but its id and times."""
+        ...
+
+    def save_version(
+        self,
+        *,
+        graph_id: str,
+        version_id: str,
+        namespace: str,
+        name: str,
+        document: JsonObject,
+        secrets: Mapping[str, str],
+        errors: Sequence[str],
+        now_ms: int,
+    ) -> GraphRecord:
+        """Make a version the latest of its graph, and the one that runs use if it has no errors.
+
+        ``graph_id`` is used where the graph is new. Versions that nothing needs any longer are dropped.
+        """
+        ...
+
+    def set_crons(self, graph_key: int, next_at: Mapping[str, int]) -> None:
+        """Make these the graph's schedules; one that stays keeps the time at which it fires next."""
+        ...
+
+    def advance_cron(self, cron: CronRecord, next_at: int | None) -> bool:
+        """Move a schedule on (or end it, for None) if nobody else has done so since it was read."""
+        ...
+
+    def add_run(self, run: NewRun) -> RunRecord:
+        """Write a run; its counts are brought up by :meth:`add_states`' caller."""
+        ...
+
+    def count(self, run_key: int, change: RunCounts) -> None:
+        """Add to a run's counts."""
+        ...
+
+    def add_states(self, new_states: Sequence[StateRecord]) -> None:
+        """Write states, in order."""
+        ...
+
+    def claim(self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int) -> list[ClaimedRecord]:
+        """Take due CREATED states of these nodes, the longest due first, and make them QUEUED."""
+        ...
+
+    def change_state(self, state: StateRecord, change: StateChange) -> None:
+        """Compare and set: change a state that still has the status in ``state``.
+
+        Raises:
+            Contention: It has another one by now.
+        """
+        ...
+
+    def has_fanout(self, run_key: int, identifier: str, fanout_id: str, retry_count: int) -> bool:
+        """Tell whether a line of manual retries under this id exists."""
+        ...
+
+    def change_join(self, state_id: str, *, pending: int, failed: int) -> JoinProgress:
+        """Add to the counts of the states under a united state, and return where they stand."""
+        ...
+
+    def list_firings(self, state_id: str) -> set[str]:
+        """Return the identifiers of the uniting nodes that have run for a united state."""
+        ...
+
+    def add_firing(self, state_id: str, identifier: str) -> None:
+        """Record that a uniting node has run for a united state."""
+        ...
+
+
+class Store(Protocol):
+    """A database, used from one event loop."""
+
+    async def read(self, work: Callable[[Reader], T]) -> T:
+        """Run ``work`` on a consistent view, off the event loop."""
+        ...
+
+    async def write(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run ``work`` as one unit, off the event loop, and return once it is durable."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is under way and let go of the database."""
+        ...

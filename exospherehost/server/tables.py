@@ -1,0 +1,169 @@
+"""The relational schema, in terms that every supported database understands.
+
+Times are epoch milliseconds; documents are JSON text, because nothing is ever searched inside them.
+Statuses are text: the rules own their meaning.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# SQLite gives automatic numbers only to a column declared INTEGER.
+_KEY = BigInteger().with_variant(Integer, "sqlite")
+_OBJECT_ID = String(24)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("key", _KEY, primary_key=True),
+    Column("id", _OBJECT_ID, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("runtime_name", Text, nullable=False),
+    Column("runtime_namespace", Text, nullable=False),
+    Column("inputs_schema", Text, nullable=False),
+    Column("outputs_schema", Text, nullable=False),
+    Column("secrets", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("namespace", "name"),
+)
+
+graphs = Table(
+    "graphs",
+    metadata,
+    Column("key", _KEY, primary_key=True),
+    Column("id", _OBJECT_ID, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # No foreign keys on these two: versions refer to their graph, and a cycle would need deferral.
+    Column("latest_version_id", _OBJECT_ID),
+    Column("valid_version_id", _OBJECT_ID),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("namespace", "name"),
+)
+
+graph_versions = Table(
+    "graph_versions",
+    metadata,
+    # Not a number: an id is never used again, not even after a rollback, so caches may go by it.
+    Column("id", _OBJECT_ID, primary_key=True),
+    Column("graph_key", BigInteger, ForeignKey("graphs.key"), nullable=False, index=True),
+    Column("document", Text, nullable=False),
+    Column("secrets", Text, nullable=False),
+    Column("valid", Integer, nullable=False),
+    Column("errors", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+crons = Table(
+    "crons",
+    metadata,
+    Column("key", _KEY, primary_key=True),
+    Column("graph_key", BigInteger, ForeignKey("graphs.key"), nullable=False),
+    Column("expression", Text, nullable=False),
+    Column("next_at", BigInteger, nullable=False, index=True),
+    UniqueConstraint("graph_key", "expression"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("key", _KEY, primary_key=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("namespace", Text, nullable=False),
+    Column("graph_name", Text, nullable=False),
+    Column("version_id", _OBJECT_ID, ForeignKey("graph_versions.id"), nullable=False, index=True),
+    Column("store", Text, nullable=False),
+    # Kept beside each transition, so that a list of runs need not count states.
+    Column("pending", Integer, nullable=False),
+    Column("succeeded", Integer, nullable=False),
+    Column("errored", Integer, nullable=False),
+    Column("retried", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_runs_namespace_key", "namespace", "key"),
+)
+
+states = Table(
+    "states",
+    metadata,
+    Column("key", _KEY, primary_key=True),
+    Column("id", _OBJECT_ID, nullable=False, unique=True),
+    Column("run_key", BigInteger, ForeignKey("runs.key"), nullable=False, index=True),
+    Column("namespace", Text, nullable=False),
+    Column("node_name", Text, nullable=False),
+    Column("identifier", Text, nullable=False),
+    Column("status", String(24), nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("outputs", Text, nullable=False),
+    Column("error", Text),
+    Column("parents", Text, nullable=False),
+    Column("retry_count", Integer, nullable=False),
+    # Null but for the line of a manual retry, whose caller names it.
+    Column("fanout_id", Text),
+    Column("enqueue_after", BigInteger, nullable=False),
+    Column("prune_data", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+# Only what waits is in this index: a claim costs the same however much has finished.
+Index(
+    "ix_states_claimable",
+    states.c.namespace,
+    states.c.node_name,
+    states.c.enqueue_after,
+    sqlite_where=text("status = 'CREATED'"),
+    postgresql_where=text("status = 'CREATED'"),
+)
+
+# One line of manual retries under one caller-chosen id.
+Index(
+    "uq_states_fanout",
+    states.c.run_key,
+    states.c.identifier,
+    states.c.fanout_id,
+    states.c.retry_count,
+    unique=True,
+    sqlite_where=text("fanout_id IS NOT NULL"),
+    postgresql_where=text("fanout_id IS NOT NULL"),
+)
+
+# How the states under a united state stand, so that a wide join need not look at each of them.
+joins = Table(
+    "joins",
+    metadata,
+    Column("state_id", _OBJECT_ID, primary_key=True),
+    Column("pending", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+)
+
+# A uniting node runs once for each united state.
+join_firings = Table(
+    "join_firings",
+    metadata,
+    Column("state_id", _OBJECT_ID, primary_key=True),
+    Column("identifier", Text, primary_key=True),
+)

@@ -1,0 +1,160 @@
+"""Turns what the service returns into the contract's models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exospherehost.server.clock import as_datetime
+from exospherehost.server.records import ClaimedRecord, GraphRecord, NodeRecord, RunListing, StateOutline
+from exospherehost.server.service.viewing import RunPage, RunView, StateView, run_status
+from exospherehost_client import models
+
+MASK = "********"
+
+
+def nodes(namespace: str, records: Sequence[NodeRecord]) -> models.ListNodesResponse:
+    """Return a list of nodes."""
+    listed = [
+        models.RegisteredNode(
+            id=node.id,
+            created_at=as_datetime(node.created_at),
+            updated_at=as_datetime(node.updated_at),
+            name=node.name,
+            namespace=node.namespace,
+            runtime_name=node.runtime_name,
+            runtime_namespace=node.runtime_namespace,
+            inputs_schema=node.inputs_schema,
+            outputs_schema=node.outputs_schema,
+            secrets=list(node.secrets),
+        )
+        for node in records
+    ]
+    return models.ListNodesResponse(namespace=namespace, count=len(listed), nodes=listed)
+
+
+def graph(record: GraphRecord) -> models.GraphResponse:
+    """Return a graph as it was last put."""
+    return models.GraphResponse.model_validate(
+        {**_template(record), "secrets": dict.fromkeys(record.latest.secrets, True)}
+    )
+
+
+def graphs(namespace: str, records: Sequence[GraphRecord]) -> models.ListGraphsResponse:
+    """Return a list of graphs, their secrets masked."""
+    listed = [
+        models.GraphListItem.model_validate(
+            {
+                **_template(record),
+                "_id": record.id,
+                "name": record.name,
+                "namespace": record.namespace,
+                "secrets": dict.fromkeys(record.latest.secrets, MASK),
+            }
+        )
+        for record in records
+    ]
+    return models.ListGraphsResponse(namespace=namespace, count=len(listed), templates=listed)
+
+
+def claimed(namespace: str, records: Sequence[ClaimedRecord]) -> models.EnqueueStatesResponse:
+    """Return the states that a claim hands out."""
+    listed = [
+        models.ClaimedState(
+            state_id=state.id,
+            node_name=state.node_name,
+            identifier=state.identifier,
+            inputs=dict(state.inputs),
+            created_at=as_datetime(state.created_at),
+        )
+        for state in records
+    ]
+    return models.EnqueueStatesResponse(
+        count=len(listed), namespace=namespace, status=models.StateStatus.QUEUED, states=listed
+    )
+
+
+def runs(namespace: str, page: int, size: int, found: RunPage) -> models.ListRunsResponse:
+    """Return one page of runs."""
+    return models.ListRunsResponse(
+        namespace=namespace, total=found.total, page=page, size=size, runs=[_run(run) for run in found.runs]
+    )
+
+
+def run_graph(view: RunView) -> models.RunGraphResponse:
+    """Return the states and edges of a run."""
+    summary = dict.fromkeys(models.StateStatus, 0)
+    roots: list[models.RunGraphNode] = []
+    listed: list[models.RunGraphNode] = []
+    for state in view.states:
+        node = _outline(state)
+        listed.append(node)
+        if not state.parents:
+            roots.append(node)
+        summary[models.StateStatus(state.status)] += 1
+    edges = [models.RunGraphEdge(source=source, target=target) for source, target in view.edges]
+    return models.RunGraphResponse(
+        root_states=roots,
+        graph_name=view.graph_name,
+        nodes=listed,
+        edges=edges,
+        node_count=len(listed),
+        edge_count=len(edges),
+        execution_summary=models.ExecutionSummary.model_validate(summary),
+    )
+
+
+def state(view: StateView) -> models.StateDetail:
+    """Return a state in full."""
+    record = view.state
+    return models.StateDetail(
+        id=record.id,
+        node_name=record.node_name,
+        identifier=record.identifier,
+        graph_name=view.run.graph_name,
+        run_id=view.run.id,
+        status=record.status,
+        inputs=dict(record.inputs),
+        outputs=record.outputs,
+        error=record.error,
+        parents=dict(record.parents),
+        created_at=as_datetime(record.created_at),
+        updated_at=as_datetime(record.updated_at),
+    )
+
+
+def _template(record: GraphRecord) -> dict[str, object]:
+    document = record.latest.document
+    return {
+        "nodes": document["nodes"],
+        "retry_policy": document["retry_policy"],
+        "store_config": document["store_config"],
+        "triggers": document["triggers"],
+        "created_at": as_datetime(record.created_at),
+        "updated_at": as_datetime(record.updated_at),
+        "validation_status": "VALID" if record.latest.valid else "INVALID",
+        "validation_errors": list(record.latest.errors),
+    }
+
+
+def _run(run: RunListing) -> models.RunSummary:
+    return models.RunSummary(
+        run_id=run.id,
+        graph_name=run.graph_name,
+        success_count=run.counts.succeeded,
+        pending_count=run.counts.pending,
+        errored_count=run.counts.errored,
+        retried_count=run.counts.retried,
+        total_count=run.counts.total,
+        status=run_status(run.counts),
+        created_at=as_datetime(run.created_at),
+    )
+
+
+def _outline(state: StateOutline) -> models.RunGraphNode:
+    return models.RunGraphNode(
+        id=state.id,
+        node_name=state.node_name,
+        identifier=state.identifier,
+        status=state.status,
+        error=state.error,
+    )

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exospherehost.server import ServerThread, StartupError
+from tests._support.service import Api, connect, good, registration
+
+
+def test_a_state_is_given_the_secrets_that_its_node_declares_whatever_its_status(api: Api) -> None:
+    api.register(registration("Step", [], ["y"], ["one", "absent-later", "one"]), registration("Plain", [], ["y"]))
+    api.graph(
+        "g",
+        api.node("a", {}, ["b"]),
+        api.node("b", node="Plain"),
+        secrets={"one": "erste", "two": "zweite", "absent-later": "dritte"},
+    )
+    api.trigger("g")
+    state = api.claim_one()
+    expected = {"secrets": {"one": "erste", "absent-later": "dritte"}}
+    assert good(api.get(f"/state/{state['state_id']}/secrets")) == expected
+    api.executed(state)
+    assert good(api.get(f"/state/{state['state_id']}/secrets")) == expected
+    assert good(api.get(f"/state/{api.claim_one('Plain')['state_id']}/secrets")) == {"secrets": {}}
+
+
+def test_a_secret_replaced_while_a_run_goes_on_is_given_anew(api: Api) -> None:
+    api.register(registration("Step", [], ["y"], ["token"]))
+    api.graph("g", api.node("a"), secrets={"token": "old"})
+    api.trigger("g")
+    state = api.claim_one()
+    api.graph("g", api.node("a"), secrets={"token": "new"})
+    assert good(api.get(f"/state/{state['state_id']}/secrets")) == {"secrets": {"token": "new"}}
+    # An INVALID version is not used; and what the valid one dropped, the run still has.
+    assert api.upsert("g", api.node("a"))["validation_status"] == "INVALID"
+    assert good(api.get(f"/state/{state['state_id']}/secrets")) == {"secrets": {"token": "new"}}
+    api.register(registration("Other", [], ["y"]))
+    api.graph("g", api.node("a", node="Other"))
+    assert good(api.get(f"/state/{state['state_id']}/secrets")) == {"secrets": {"token": "old"}}
+
+
+def test_a_state_that_is_not_here_has_no_secrets(api: Api) -> None:
+    api.register(registration("Step", [], ["y"], ["token"]))
+    api.graph("g", api.node("a"), secrets={"token": "v"})
+    api.trigger("g")
+    state_id = api.claim_one()["state_id"]
+    assert api.get(f"/state/{'0' * 24}/secrets").status_code == 404
+    assert api.in_namespace("elsewhere").get(f"/state/{state_id}/secrets").status_code == 404
+    assert api.get("/state/xyz/secrets").status_code == 422
+
+
+def test_secrets_are_encrypted_at_rest_and_files_are_private(
+    start_server: Callable[..., ServerThread], tmp_path: Path
+) -> None:
+    server = start_server()
+    with connect(server) as http:
+        api = Api(http)
+        api.register(registration("Step", [], ["y"], ["token"]))
+        api.graph("g", api.node("a"), secrets={"token": "a-very-clear-text"})
+        api.trigger("g")
+        files = sorted(tmp_path.iterdir())
+        assert {"exosphere.db", "exosphere.db-wal", "exosphere.db.secrets-key"} <= {file.name for file in files}
+        for file in files:
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+            assert b"a-very-clear-text" not in file.read_bytes(), file
+
+
+def test_under_another_key_secrets_are_404_and_all_else_goes_on(start_server: Callable[..., ServerThread]) -> None:
+    first = start_server(secrets_key=os.urandom(32))
+    with connect(first) as http:
+        api = Api(http)
+        api.register(registration("Step", [], ["y"], ["token"]))
+        api.graph("g", api.node("a"), secrets={"token": "v"})
+        api.trigger("g")
+        state_id = api.claim_one()["state_id"]
+    first.stop()
+    with connect(start_server(secrets_key=os.urandom(32))) as http:
+        api = Api(http, api.namespace)
+        assert api.get(f"/state/{state_id}/secrets").status_code == 404
+        api.graph("g", api.node("a"), secrets={"token": "again"})
+        assert good(api.get(f"/state/{state_id}/secrets")) == {"secrets": {"token": "again"}}
+
+
+def test_the_key_beside_the_database_serves_the_next_start(start_server: Callable[..., ServerThread]) -> None:
+    first = start_server()
+    with connect(first) as http:
+        api = Api(http)
+        api.register(registration("Step", [], ["y"], ["token"]))
+        api.graph("g", api.node("a"), secrets={"token": "v"})
+        api.trigger("g")
+        state_id = api.claim_one()["state_id"]
+    first.stop()
+    with connect(start_server()) as http:
+        assert good(Api(http, api.namespace).get(f"/state/{state_id}/secrets")) == {"secrets": {"token": "v"}}
+
+
+@pytest.mark.parametrize("content", ["", "short", base64.urlsafe_b64encode(b"x" * 31).decode(), "é" * 44])
+def test_a_bad_key_file_keeps_the_server_from_starting_and_is_named(
+    start_server: Callable[..., ServerThread], tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "exosphere.db.secrets-key").write_text(content, encoding="utf-8")
+    with pytest.raises(StartupError, match="secrets-key"):
+        start_server()

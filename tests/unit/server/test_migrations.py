@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, inspect, text
+
+from exospherehost.server import sqlite
+from exospherehost.server.migrations import upgrade
+from exospherehost.server.sql_store import open_store
+from exospherehost.server.store import StoreError
+from exospherehost.server.tables import metadata
+
+
+def described(engine: Engine) -> dict[str, Any]:
+    """Return all that a database says of its schema."""
+    inspector = inspect(engine)
+    tables = [name for name in sorted(inspector.get_table_names()) if name != "alembic_version"]
+    with engine.connect() as connection:
+        sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+        indexes = [(row.name, " ".join(row.sql.split())) for row in connection.execute(text(sql))]
+    return {
+        "columns": {
+            name: [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)]
+            for name in tables
+        },
+        "keys": {name: inspector.get_pk_constraint(name) for name in tables},
+        "foreign": {name: inspector.get_foreign_keys(name) for name in tables},
+        "unique": {name: sorted(inspector.get_unique_constraints(name), key=str) for name in tables},
+        "indexes": indexes,
+    }
+
+
+def test_the_migrated_schema_is_the_fresh_one(tmp_path: Path) -> None:
+    open_store(tmp_path / "migrated.db").close()
+    migrated = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
+    fresh = create_engine(f"sqlite:///{tmp_path / 'fresh.db'}")
+    try:
+        metadata.create_all(fresh)
+        assert described(migrated) == described(fresh)
+        assert described(fresh)["columns"].keys() == metadata.tables.keys()
+    finally:
+        migrated.dispose()
+        fresh.dispose()
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    database = tmp_path / "a.db"
+    open_store(database).close()
+    before = database.read_bytes()
+    open_store(database).close()
+    assert database.read_bytes() == before
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    database = tmp_path / "a.db"
+    open_store(database).close()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    with pytest.raises(StoreError, match="newer"):
+        open_store(database)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    database = tmp_path / "a.db"
+    with closing(sqlite3.connect(database)) as connection:
+        # In the way of a table that is made late.
+        connection.execute("CREATE TABLE states (x)")
+        connection.commit()
+    writer, reader = sqlite.open_engines(database, readers=1)
+    try:
+        with pytest.raises(Exception, match="states"):
+            upgrade(writer)
+        assert inspect(reader).get_table_names() == ["states"]
+    finally:
+        writer.dispose()
+        reader.dispose()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"this is not a database, but long enough to be taken for one" * 10)
+    with pytest.raises(StoreError, match=r"a\.db"):
+        open_store(tmp_path / "a.db")
+    with pytest.raises(StoreError, match=r"cannot open the database"):
+        open_store(tmp_path)
+
+
+def test_a_database_is_made_for_its_owner_alone_folders_included(tmp_path: Path) -> None:
+    database = tmp_path / "new" / "folder" / "a.db"
+    open_store(database).close()
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("postgresql://host/name", "not supported"),
+        ("sqlite://", "must be a file"),
+        ("sqlite:///:memory:", "must be a file"),
+        ("://", "cannot be read"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_refused_with_what_to_give(setting: str, problem: str) -> None:
+    with pytest.raises(StoreError, match=problem):
+        open_store(setting)
+
+
+def test_a_url_of_a_file_is_as_good_as_its_path(tmp_path: Path) -> None:
+    open_store(f"sqlite:///{tmp_path / 'a.db'}").close()
+    assert (tmp_path / "a.db").exists()

@@ -1,0 +1,191 @@
+"""How units of work share transactions, and yet fail alone."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import NoReturn
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from exospherehost.server.records import NodeRecord, StateRecord
+from exospherehost.server.sql_base import TransactionLost
+from exospherehost.server.sql_store import SqlStore
+from exospherehost.server.sql_unit import SqlUnit
+from exospherehost.server.store import Contention, Reader, StoreError, UnitOfWork
+
+
+def node(name: str) -> NodeRecord:
+    return NodeRecord(name.ljust(24, "0"), "space", name, "r", "space", {}, {}, (), 1, 1)
+
+
+def names(reader: Reader) -> list[str]:
+    return [found.name for found in reader.list_nodes("space")]
+
+
+class Refused(Exception):
+    pass
+
+
+def save_and_refuse(unit: UnitOfWork) -> NoReturn:
+    unit.save_node(node("refused"))
+    raise Refused
+
+
+async def test_of_units_that_wait_together_one_that_fails_fails_alone(store: SqlStore) -> None:
+    started, go_on = Event(), Event()
+
+    def hold(unit: UnitOfWork) -> None:
+        started.set()
+        assert go_on.wait(10)
+        unit.save_node(node("first"))
+
+    held = asyncio.ensure_future(store.write(hold))
+    await asyncio.to_thread(started.wait, 10)
+    # These wait behind the first, so they share the next transaction.
+    others = [
+        asyncio.ensure_future(store.write(lambda unit: unit.save_node(node("second")))),
+        asyncio.ensure_future(store.write(save_and_refuse)),
+        asyncio.ensure_future(store.write(lambda unit: unit.save_node(node("third")))),
+    ]
+    await asyncio.sleep(0)
+    go_on.set()
+    results = await asyncio.gather(held, *others, return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), type(None), Refused, type(None)]
+    assert await store.read(names) == ["first", "second", "third"]
+
+
+async def test_a_unit_that_fails_on_its_own_leaves_nothing(store: SqlStore) -> None:
+    with pytest.raises(Refused):
+        await store.write(save_and_refuse)
+    assert await store.read(names) == []
+    await store.write(lambda unit: unit.save_node(node("next")))
+    assert await store.read(names) == ["next"]
+
+
+async def test_nothing_remains_of_a_nested_part_that_raises(store: SqlStore) -> None:
+    def work(unit: UnitOfWork) -> None:
+        unit.save_node(node("outside"))
+        with pytest.raises(Refused), unit.nested():
+            save_and_refuse(unit)
+
+    await store.write(work)
+    assert await store.read(names) == ["outside"]
+
+
+async def test_what_was_answered_is_in_the_file(store: SqlStore, tmp_path: Path) -> None:
+    await store.write(lambda unit: unit.save_node(node("durable")))
+    with closing(sqlite3.connect(tmp_path / "test.db")) as other:
+        assert other.execute("SELECT name FROM nodes").fetchall() == [("durable",)]
+
+
+async def test_a_unit_that_lost_a_race_is_run_again(store: SqlStore) -> None:
+    attempts: list[int] = []
+
+    def work(unit: UnitOfWork) -> str:
+        attempts.append(1)
+        unit.save_node(node(f"attempt{len(attempts)}"))
+        if len(attempts) < 3:
+            raise Contention
+        return "done"
+
+    assert await store.write(work) == "done"
+    assert await store.read(names) == ["attempt3"]
+
+
+async def test_a_unit_that_always_loses_gives_up(store: SqlStore) -> None:
+    def work(_unit: UnitOfWork) -> None:
+        raise Contention
+
+    with pytest.raises(Contention):
+        await store.write(work)
+
+
+async def test_a_commit_that_fails_is_told_to_all_who_shared_it_and_the_store_goes_on(store: SqlStore) -> None:
+    started, go_on = Event(), Event()
+
+    def hold(_unit: UnitOfWork) -> None:
+        started.set()
+        assert go_on.wait(10)
+
+    def orphan(unit: UnitOfWork) -> None:
+        assert isinstance(unit, SqlUnit)
+        unit._connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        unit.add_states([state_of_run(12345)])
+
+    held = asyncio.ensure_future(store.write(hold))
+    await asyncio.to_thread(started.wait, 10)
+    sharing = [
+        asyncio.ensure_future(store.write(lambda unit: unit.save_node(node("shared")))),
+        asyncio.ensure_future(store.write(orphan)),
+    ]
+    await asyncio.sleep(0)
+    go_on.set()
+    results = await asyncio.gather(held, *sharing, return_exceptions=True)
+    assert [isinstance(result, IntegrityError) for result in results] == [False, True, True]
+    with pytest.raises(IntegrityError):
+        await store.write(orphan)
+    await store.write(lambda unit: unit.save_node(node("next")))
+    assert await store.read(names) == ["next"]
+
+
+def state_of_run(run_key: int) -> StateRecord:
+    return StateRecord("0" * 24, run_key, "space", "n", "i", "CREATED", {}, {}, None, {}, 0, None, 0, 0, 0)
+
+
+async def test_a_transaction_that_the_database_ends_fails_as_a_whole_and_the_store_goes_on(store: SqlStore) -> None:
+    started, go_on = Event(), Event()
+
+    def hold(_unit: UnitOfWork) -> None:
+        started.set()
+        assert go_on.wait(10)
+
+    def lose(unit: UnitOfWork) -> NoReturn:
+        assert isinstance(unit, SqlUnit)
+        unit._connection.exec_driver_sql("ROLLBACK")
+        raise Refused
+
+    held = asyncio.ensure_future(store.write(hold))
+    await asyncio.to_thread(started.wait, 10)
+    sharing = [
+        asyncio.ensure_future(store.write(work))
+        for work in (
+            lambda unit: unit.save_node(node("before")),
+            lose,
+            lambda unit: unit.save_node(node("after")),
+        )
+    ]
+    await asyncio.sleep(0)
+    go_on.set()
+    results = await asyncio.gather(held, *sharing, return_exceptions=True)
+    assert [isinstance(result, TransactionLost) for result in results] == [False, True, True, True]
+    await store.write(lambda unit: unit.save_node(node("next")))
+    assert await store.read(names) == ["next"]
+
+
+async def test_a_caller_that_went_away_does_not_undo_its_unit(store: SqlStore) -> None:
+    started, go_on = Event(), Event()
+
+    def work(unit: UnitOfWork) -> None:
+        started.set()
+        assert go_on.wait(10)
+        unit.save_node(node("kept"))
+
+    writing = asyncio.ensure_future(store.write(work))
+    await asyncio.to_thread(started.wait, 10)
+    writing.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    await store.write(lambda unit: unit.save_node(node("after")))
+    assert await store.read(names) == ["kept", "after"]
+
+
+async def test_a_closed_store_says_so(store: SqlStore) -> None:
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await store.write(lambda unit: unit.save_node(node("late")))
