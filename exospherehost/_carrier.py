@@ -8,7 +8,7 @@ from typing import Protocol
 import httpx
 
 from exospherehost._config import ConnectionSettings
-from exospherehost._errors import APIConnectionError, APITimeoutError
+from exospherehost._errors import APIConnectionError, APITimeoutError, ConfigurationError
 from exospherehost_client import AuthenticatedClient
 from exospherehost_client.types import RawResponse, Request
 
@@ -27,6 +27,7 @@ class Carrier(Protocol):
         Raises:
             APIConnectionError: there was no response; its `sent` tells whether the service may have
                 seen the request.
+            ConfigurationError: a certificate file cannot be used.
         """
         ...
 
@@ -58,22 +59,37 @@ class HttpxCarrier:
         )
         # Waiting here and not inside httpx keeps its pool's own queue, which it scans, empty.
         self._places = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._pool_timeout = timeouts.pool
 
     async def send(self, request: Request) -> RawResponse:
         """Send one request; see :class:`Carrier`."""
-        async with self._places:
-            try:
-                return await self.client.send_async(request)
-            except httpx.TimeoutException as error:
-                raise APITimeoutError(_text(error), sent=not isinstance(error, _NEVER_SENT)) from None
-            except httpx.RequestError as error:
-                raise APIConnectionError(_text(error), sent=not isinstance(error, _NEVER_SENT)) from None
+        self._open()
+        try:
+            async with asyncio.timeout(self._pool_timeout):
+                await self._places.acquire()
+        except TimeoutError:
+            raise APITimeoutError("no connection of the pool became free in time", sent=False) from None
+        try:
+            return await self.client.send_async(request)
+        except httpx.TimeoutException as error:
+            raise APITimeoutError(_text(error), sent=not isinstance(error, _NEVER_SENT)) from None
+        # What TLS says after the handshake, httpx lets through as it is: an OSError.
+        except (httpx.RequestError, OSError) as error:
+            raise APIConnectionError(_text(error), sent=not isinstance(error, _NEVER_SENT)) from None
+        finally:
+            self._places.release()
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self.client.aclose()
 
+    def _open(self) -> None:
+        try:
+            self.client.get_async_httpx_client()
+        except OSError as error:
+            raise ConfigurationError(f"verify= or cert= names a file that cannot be used: {_text(error)}") from None
 
-def _text(error: httpx.RequestError) -> str:
+
+def _text(error: Exception) -> str:
     name = type(error).__name__
     return f"{name}: {error}" if str(error) else name

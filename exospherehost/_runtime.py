@@ -8,7 +8,7 @@ import signal
 import ssl
 import threading
 import warnings
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -212,7 +212,7 @@ class Runtime:
     async def _run_until(self, stop_asked: asyncio.Event) -> None:
         names = list(self._nodes)
         async with (
-            _threads(self._workers, f"exospherehost-{self._name}") as threads,
+            _threads(self._workers, f"exospherehost-{self._name}", stop_asked) as threads,
             Session(self._settings) as session,
         ):
             if not await _unless(stop_asked, self._register(session)):
@@ -326,16 +326,20 @@ class _Work:
 
 
 @asynccontextmanager
-async def _threads(workers: int, prefix: str) -> AsyncIterator[ThreadPoolExecutor]:
+async def _threads(workers: int, prefix: str, stop_asked: asyncio.Event) -> AsyncGenerator[ThreadPoolExecutor, None]:
     """Give threads for plain functions, and wait for what still runs in them without blocking the loop.
 
-    A function cannot be broken off. While it is waited for, signals must still arrive, so that a second
-    one can end even that.
+    A function cannot be broken off. While it is waited for, signals must still arrive; being cancelled
+    after a stop was asked for ends even that wait.
     """
     loop = asyncio.get_running_loop()
     threads = ThreadPoolExecutor(workers, thread_name_prefix=prefix)
+    leave = False
     try:
         yield threads
+    except asyncio.CancelledError:
+        leave = stop_asked.is_set()
+        raise
     finally:
         ended = asyncio.Event()
 
@@ -345,7 +349,8 @@ async def _threads(workers: int, prefix: str) -> AsyncIterator[ThreadPoolExecuto
                 loop.call_soon_threadsafe(ended.set)
 
         threading.Thread(target=shut_down, name=f"{prefix}-end", daemon=True).start()
-        await ended.wait()
+        if not leave:
+            await ended.wait()
 
 
 def _replaceable_signals() -> list[signal.Signals]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import logging
 import os
 import shlex
 import signal
-import socket
 import tempfile
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -28,12 +24,14 @@ from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
 from exospherehost.server.errors import StartupError
 from exospherehost.server.run import ServerThread
+from exospherehost.server.run import serve as run_server
 from exospherehost.server.settings import (
     DEFAULT_DATABASE,
     DEFAULT_HOST,
     DEFAULT_PORT,
     ServerSettings,
     beside,
+    is_loopback,
     load_or_create_api_key,
     read_environment,
 )
@@ -88,7 +86,7 @@ def serve(host: str, port: int, database: str, api_key: str | None, without: tup
     with _plain_errors():
         environment = read_environment()
         given = api_key if api_key is not None else environment.api_key
-        if given is None and not _is_loopback(host):
+        if given is None and not is_loopback(host):
             raise click.UsageError(
                 f"{host} can be reached from other machines, which needs a key of your choice: "
                 f"pass --api-key or set {KEY_VARIABLE}"
@@ -103,13 +101,14 @@ def serve(host: str, port: int, database: str, api_key: str | None, without: tup
             without=frozenset(name for part in without for name in map(str.strip, part.split(",")) if name),
             strict=strict,
         )
-        _take_stop_signals()
-        with contextlib.suppress(KeyboardInterrupt), ServerThread(settings) as server:
-            click.echo(f"State manager: {server.url} (database {database}); Ctrl-C ends it.")
+
+        def announce(url: str) -> None:
+            click.echo(f"State manager: {url} (database {database}); Ctrl-C ends it.")
             click.echo("To use it from another terminal:")
             # A key that the user chose is the user's to keep: only one that was made here is shown.
-            click.echo(_exports(server.url, None if given is not None else server.api_key))
-            threading.Event().wait()
+            click.echo(_exports(url, None if given is not None else settings.api_key))
+
+        run_server(settings, started=announce)
 
 
 @cli.command(context_settings={**_HELP, "ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -190,15 +189,6 @@ def _database_or_temporary(database: str | None) -> Generator[str, None, None]:
         return
     with tempfile.TemporaryDirectory(prefix="exospherehost-") as folder:
         yield str(Path(folder) / DEFAULT_DATABASE)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        addresses = {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(host or None, None)}
-    except OSError as error:
-        raise StartupError(f"the host {host!r} cannot be found: {error.strerror}") from error
-    # An empty host stands for every address of the machine.
-    return bool(host) and all(ipaddress.ip_address(address).is_loopback for address in addresses)
 
 
 def _exports(uri: str, key: str | None) -> str:

@@ -203,10 +203,15 @@ def database_path(database: str | Path) -> Path:
     """Return the file that a database setting names.
 
     Raises:
-        StoreError: It is a URL of a database that is not supported, or one without a file.
+        StoreError: It is a URL of a database that is not supported, or it names no file.
     """
-    if isinstance(database, Path) or "://" not in database:
-        return Path(database)
+    path = database if isinstance(database, Path) else Path(_file_in_url(database) if "://" in database else database)
+    if not path.name or path.is_dir():
+        raise StoreError(f"cannot open the database {path}: it is a folder; give the path of a file in it")
+    return path
+
+
+def _file_in_url(database: str) -> str:
     try:
         url = make_url(database)
     except ArgumentError as error:
@@ -215,4 +220,4 @@ def database_path(database: str | Path) -> Path:
         raise StoreError(f"the database {url.get_backend_name()!r} is not supported: give a path or sqlite:///PATH")
     if not url.database or url.database == ":memory:":
         raise StoreError("the database must be a file: give a path or sqlite:///PATH")
-    return Path(url.database)
+    return url.database
