@@ -17,6 +17,7 @@ from exospherehost import (
     TriggerOutcomeUnknownError,
     TriggerState,
 )
+from exospherehost._retry import Backoff
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.runtimes import KEY
@@ -107,26 +108,19 @@ async def test_429_is_sent_again(service: FakeStateManager, manager: StateManage
 
 
 async def test_refused_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
+    attempts: list[int] = []
 
-    with FakeStateManager() as service:
-        waits: list[float] = []
-        sleep = asyncio.sleep
-        manager = StateManager("ns", f"http://127.0.0.1:{_closed_port()}", KEY)
+    def at_once(_self: Backoff, attempt: int, *_: object) -> float | None:
+        attempts.append(attempt)
+        return 0.0 if attempt < 5 else None
 
-        async def counted(seconds: float) -> None:
-            waits.append(seconds)
-            if len(waits) == 6:
-                # The service comes up, at the address that was refused before.
-                object.__setattr__(manager._settings, "uris", (service.uri,))
-            await sleep(0)
+    monkeypatch.setattr(Backoff, "delay", at_once)
+    manager = StateManager("ns", f"http://127.0.0.1:{_closed_port()}", KEY)
+    with pytest.raises(APIConnectionError) as caught:
+        await manager.trigger("g", inputs={})
 
-        monkeypatch.setattr(asyncio, "sleep", counted)
-        with pytest.raises(APIConnectionError) as caught:
-            await manager.trigger("g", inputs={})
-
-        # The document is asked for five times, and the trigger sent five times.
-        assert len(waits) == 8
+    # First the document is asked for, then the trigger is sent.
+    assert attempts == [1, 2, 3, 4, 5] * 2
     assert not caught.value.sent
     assert not isinstance(caught.value, TriggerOutcomeUnknownError)
 
