@@ -168,6 +168,11 @@ def _why_not(path: Path) -> str | None:
     if path.is_symlink() or not path.is_file():
         return "links and special files"
     try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        # JSON in UTF-8 could not hold it.
+        return "named in something other than UTF-8"
+    try:
         if path.stat().st_size > LARGEST_FILE:
             return f"larger than {LARGEST_FILE // 1024} KiB"
         with path.open("rb") as file:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import httpx
 
-from exospherehost._config import ConnectionSettings
+from exospherehost._config import ClientCertificate, ConnectionSettings
 from exospherehost._errors import APIConnectionError, APITimeoutError, ConfigurationError
 from exospherehost_client import AuthenticatedClient
 from exospherehost_client.types import RawResponse, Request
@@ -60,6 +60,9 @@ class HttpxCarrier:
         # Waiting here and not inside httpx keeps its pool's own queue, which it scans, empty.
         self._places = asyncio.Semaphore(MAX_CONNECTIONS)
         self._pool_timeout = timeouts.pool
+        self._files = f"verify={settings.verify!r}" + (
+            "" if settings.cert is None else f" or cert={_file(settings.cert)!r}"
+        )
 
     async def send(self, request: Request) -> RawResponse:
         """Send one request; see :class:`Carrier`."""
@@ -87,7 +90,14 @@ class HttpxCarrier:
         try:
             self.client.get_async_httpx_client()
         except OSError as error:
-            raise ConfigurationError(f"verify= or cert= names a file that cannot be used: {_text(error)}") from None
+            raise ConfigurationError(f"{self._files} names a file that cannot be used: {_text(error)}") from None
+        except ImportError as error:
+            raise ConfigurationError(f"proxy= needs another package: {error}") from None
+
+
+def _file(cert: ClientCertificate) -> str:
+    # The third of three is a password.
+    return cert if isinstance(cert, str) else cert[0]
 
 
 def _text(error: Exception) -> str:

@@ -26,6 +26,9 @@ READ_TIMEOUT = 30.0
 WRITE_TIMEOUT = 30.0
 POOL_TIMEOUT = 30.0
 
+LONGEST_NAME = 1_000
+"""Letters in a name that stands in a path; services and proxies bound the whole path at some 8,000 bytes."""
+
 DEFAULT_API_VERSION = "v0"
 DEFAULT_BATCH_SIZE = 16
 DEFAULT_WORKERS = 4
@@ -104,6 +107,8 @@ def resolve_connection(
     """
     if isinstance(timeouts, int | float):
         timeouts = Timeouts(connect=timeouts, read=timeouts, write=timeouts, pool=timeouts)
+    if not isinstance(timeouts, Timeouts | None):
+        raise ConfigurationError(f"timeouts={timeouts!r} is neither a number of seconds nor a Timeouts(...)")
     return ConnectionSettings(
         namespace=checked_segment("namespace", namespace),
         uris=_uris(_required("state_manager_uri", state_manager_uri, URI_VARIABLE)),
@@ -120,12 +125,19 @@ def resolve_connection(
 def checked_segment(name: str, value: str) -> str:
     """Return a value that is to be one segment of a path, or refuse it."""
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name}={value!r} is empty or no text; pass {name}= a name")
+        raise ConfigurationError(f"{name}={_shortened(value)} is empty or no text; pass {name}= a name")
     if "/" in value:
         raise ConfigurationError(
-            f"{name}={value!r} has a slash; it is one segment of the service's paths, so use another character"
+            f"{name}={_shortened(value)} has a slash; it is one segment of a path, so use another character"
         )
+    if len(value) > LONGEST_NAME:
+        raise ConfigurationError(f"{name}={_shortened(value)} has {len(value)} letters; use {LONGEST_NAME} at the most")
     return value
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}…"
 
 
 def default_log_level() -> int | None:
@@ -166,16 +178,19 @@ def _uris(text: str) -> tuple[str, ...]:
 
 
 def _uri(parameter: str, text: str, schemes: tuple[str, ...]) -> str:
+    if not isinstance(text, str):
+        raise ConfigurationError(f"{parameter} is a {type(text).__name__} and not text")
     try:
         parts = urlsplit(text)
         complete = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         complete = False
     if not complete or any(letter.isspace() for letter in text):
-        # The text may hold a password, so it is not quoted.
         hint = f" or the variable {URI_VARIABLE}" if parameter == "state_manager_uri" else ""
+        # Before an @ stands a password.
+        value = "" if "@" in text else f"={_shortened(text)}"
         raise ConfigurationError(
-            f"{parameter} is not a URI such as {schemes[0]}://host:8000; correct {parameter}={hint}"
+            f"{parameter}{value} is not a URI such as {schemes[0]}://host:8000; correct {parameter}={hint}"
         )
     if "?" in text or "#" in text:
         raise ConfigurationError(f"{parameter} has a query or a fragment; give scheme, host, port and path only")
@@ -186,6 +201,8 @@ def _uri(parameter: str, text: str, schemes: tuple[str, ...]) -> str:
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(f"headers is a {type(headers).__name__} and not a mapping of names to values")
     for name, value in headers.items():
         if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
             raise ConfigurationError(f"headers has the name {name!r}; a header's name is letters, digits and dashes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, get_args, get_origin
 
 from pydantic import BaseModel
@@ -19,8 +19,8 @@ SecretsT = TypeVar("SecretsT", default=Any)
 _MODELS = ("Inputs", "Outputs", "Secrets")
 
 
-class _NoFields(BaseModel):
-    """Stands for a model that a node does not declare."""
+class _Undeclared(BaseModel):
+    """Stands for a model that a node does not declare; declare it to use its fields."""
 
 
 class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
@@ -42,9 +42,9 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
         secrets: the state's secrets, an instance of `Secrets`; there during `execute`.
     """
 
-    Inputs: ClassVar[type[BaseModel]] = _NoFields
-    Outputs: ClassVar[type[BaseModel]] = _NoFields
-    Secrets: ClassVar[type[BaseModel]] = _NoFields
+    Inputs: ClassVar[type[BaseModel]] = _Undeclared
+    Outputs: ClassVar[type[BaseModel]] = _Undeclared
+    Secrets: ClassVar[type[BaseModel]] = _Undeclared
 
     inputs: InputsT
     secrets: SecretsT
@@ -80,6 +80,8 @@ def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
     Raises:
         ConfigurationError: names each node, model and field and what to do about it.
     """
+    if not isinstance(nodes, Iterable):
+        raise ConfigurationError(f"nodes={nodes!r} is not a list of node classes")
     problems: list[str] = []
     seen: set[str] = set()
     for node in nodes:
@@ -89,8 +91,7 @@ def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
         if node.__name__ in seen:
             problems.append(f"{node.__name__} stands twice in nodes; node names are unique, so rename one class")
         seen.add(node.__name__)
-        if inspect.isabstract(node):
-            problems.append(f"{node.__name__} has no execute method; define `async def execute(self)`")
+        problems.extend(_execute_problems(node))
         for name in _MODELS:
             problems.extend(_model_problems(node, name))
     if problems:
@@ -109,6 +110,32 @@ def secret_names(node: type[BaseNode]) -> list[str]:
         field.validation_alias if isinstance(field.validation_alias, str) else field.alias or name
         for name, field in fields
     ]
+
+
+def _execute_problems(node: type[BaseNode]) -> list[str]:
+    if inspect.isabstract(node):
+        return [f"{node.__name__} has no execute method; define `async def execute(self)`"]
+    problems: list[str] = []
+    if not callable(node.execute):
+        problems.append(f"{node.__name__}.execute is a {_spelled(type(node.execute))}; make it a method")
+    elif inspect.isasyncgenfunction(node.execute) or inspect.isgeneratorfunction(node.execute):
+        problems.append(f"{node.__name__}.execute yields; return one Outputs, or a list of them to fan out")
+    elif _needs_arguments(node.execute, given=1):
+        problems.append(f"{node.__name__}.execute wants arguments; it is called with none, so read self.inputs")
+    if _needs_arguments(node, given=0):
+        problems.append(f"{node.__name__}.__init__ wants arguments; the runtime makes instances without any")
+    return problems
+
+
+def _needs_arguments(function: Callable[..., Any], *, given: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * given)
+    except TypeError:
+        return True
+    except ValueError:
+        # Built in, without a signature to read.
+        return False
+    return False
 
 
 def _model_problems(node: type[BaseNode], name: str) -> list[str]:

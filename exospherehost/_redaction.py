@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -71,10 +71,16 @@ def describe_exception(error: BaseException, redact: Redactor) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
     frames = frames[-_MAX_FRAMES:]
     text = redact(f"{_headline(error)}\n{''.join(traceback.format_list(frames))}".rstrip())
+    for inner in _members(error):
+        text += f"\nwith {redact(_headline(inner))}"
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
         text += f"\ncaused by {redact(_headline(cause))}"
     return _sendable(text)
+
+
+def _members(error: BaseException) -> Sequence[BaseException]:
+    return error.exceptions[:_MAX_FRAMES] if isinstance(error, BaseExceptionGroup) else ()
 
 
 def _sendable(text: str) -> str:

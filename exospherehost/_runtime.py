@@ -235,8 +235,15 @@ class Runtime:
                 grace = 0.0
                 raise
             finally:
-                await work.finish(grace)
-                logger.info("event=runtime_ended runtime=%s executed=%d", self._name, work.started)
+                try:
+                    await work.finish(grace)
+                finally:
+                    logger.info(
+                        "event=runtime_ended runtime=%s executed=%d cancelled=%d",
+                        self._name,
+                        work.started,
+                        work.cancelled,
+                    )
 
     async def _register(self, session: Session) -> None:
         """Register the nodes, waiting for a service that cannot be reached yet."""
@@ -279,6 +286,7 @@ class _Work:
         self._room.set()
         self._claim: asyncio.Task[list[models.ClaimedState]] | None = None
         self.started = 0
+        self.cancelled = 0
 
     async def go_on(self, stop_asked: asyncio.Event) -> None:
         """Claim and start states until asked to stop."""
@@ -302,6 +310,9 @@ class _Work:
                 await asyncio.wait(self._running, timeout=grace)
         finally:
             # Also when a second signal has broken off the wait: each task hands its state back.
+            self.cancelled = len(self._running)
+            if self._running:
+                logger.warning("event=grace_period_over cancelled=%d states=handed back", self.cancelled)
             for task in self._running:
                 task.cancel()
             if self._running:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from exospherehost._carrier import Carrier, HttpxCarrier
-from exospherehost._config import DEFAULT_API_VERSION, ConnectionSettings
+from exospherehost._config import DEFAULT_API_VERSION, KEY_VARIABLE, URI_VARIABLE, ConnectionSettings
 from exospherehost._errors import (
     APIConnectionError,
     APIError,
@@ -54,6 +54,12 @@ _FOR_A_CLAIMED_STATE = Backoff(attempts=1_000, max_elapsed=600.0)
 _EXTENSION_MARK = "x-exosphere-extension"
 _SNIPPET_LENGTH = 200
 _DOCUMENT = Request("GET", "/openapi.json")
+
+# What to do about the refusals that speak of the configuration and not of the call.
+_REMEDIES = {
+    (401, "Invalid API key"): f"; correct key= or the variable {KEY_VARIABLE}",
+    (404, "Not Found"): f"; there is no such path: correct state_manager_uri= or the variable {URI_VARIABLE}",
+}
 
 
 class ServiceMemory:
@@ -275,7 +281,8 @@ class Session:
                     self._memory.current = (index + 1) % len(self._carriers)
                 if not error.sent and tried < len(self._carriers):
                     continue
-                text = redact(f"{request.method} {request.path}: no response from the state manager ({error})")
+                uri = self._settings.uris[index]
+                text = redact(f"{request.method} {request.path}: no response from the state manager at {uri} ({error})")
                 failure = type(error)(text, sent=error.sent)
             raise failure
 
@@ -291,6 +298,7 @@ def _described(error: client_errors.ApiError, request: Request, redact: Redactor
     # Redacted before anything is cut: a value cut in two would not be found any more.
     detail = redact(error.detail) or redact(_plain(error.content))[:_SNIPPET_LENGTH]
     cls: type[APIStatusError] = status_error_class(error.status_code)
+    about += _REMEDIES.get((error.status_code, detail), "")
     return cls(
         f"{redact(where)} answered {error.status_code}: {detail or '(no text)'}{about}",
         status_code=error.status_code,

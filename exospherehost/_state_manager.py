@@ -8,30 +8,36 @@ import ssl
 import time
 import uuid
 import warnings
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Self, TypeAlias, overload
+from typing import Any, Self, TypeAlias, TypeVar, overload
 
+from pydantic import BaseModel, ValidationError
 from typing_extensions import deprecated
 
 from exospherehost import _config
-from exospherehost._config import ClientCertificate, ConnectionSettings, Timeouts
+from exospherehost._config import ClientCertificate, ConnectionSettings, Timeouts, checked_segment
 from exospherehost._errors import (
     APIError,
     APIResponseError,
+    ConfigurationError,
+    ExosphereError,
     GraphValidationError,
     GraphValidationTimeoutError,
     InvalidTriggerError,
     UnsupportedByServerError,
 )
 from exospherehost._graph import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
-from exospherehost._redaction import Redactor
+from exospherehost._redaction import Redactor, describe_validation_error
 from exospherehost._session import IDEMPOTENCY, TRIGGER_STATES, ServiceMemory, Session
 from exospherehost_client import AuthenticatedClient, models
 from exospherehost_client.types import Response
 
 Json: TypeAlias = dict[str, Any]
+M = TypeVar("M", bound=BaseModel)
+
+LONGEST_KEY = 255
 
 ROOT_CACHE_SECONDS = 60.0
 
@@ -179,24 +185,30 @@ class StateManager:
             APIStatusError: the service refused, for instance 404 for an unknown graph.
             APIConnectionError: the service could not be reached.
         """
+        checked_segment("graph_name", graph_name)
         state, states, inputs, store = _published_form(state, states, inputs, store)
         entries = _entries(state, states, inputs)
+        _check_key(idempotency_key)
+        # Checked before the service is asked for anything.
+        request = _checked(
+            models.TriggerGraphRequest,
+            {"store": store or {}, "inputs": inputs or {}, "start_delay": start_delay},
+            InvalidTriggerError,
+        )
         async with self._connected() as session:
             extensions = await self._known_extensions(session, needed=entries is not None)
             if entries is not None and TRIGGER_STATES not in extensions:
-                inputs = await self._as_root_inputs(session, graph_name, entries)
+                request.inputs = await self._as_root_inputs(session, graph_name, entries)
                 entries = None
-            request: Json = {"store": dict(store or {}), "start_delay": start_delay}
-            if entries is None:
-                request["inputs"] = dict(inputs or {})
-            else:
-                request["states"] = [entry.model_dump() for entry in entries]
+            elif entries is not None:
+                fields = {"store": request.store, "start_delay": start_delay, "states": entries}
+                request = models.TriggerGraphRequest.model_validate(fields)
             honoured = IDEMPOTENCY in extensions
             if idempotency_key is None and honoured:
                 idempotency_key = str(uuid.uuid4())
             response = await session.trigger_graph(
                 graph_name,
-                models.TriggerGraphRequest.model_validate(request),
+                request,
                 idempotency_key=idempotency_key,
                 is_honoured=honoured,
             )
@@ -221,6 +233,7 @@ class StateManager:
             NotFoundError: there is no such graph.
             APIError: the request did not end well.
         """
+        checked_segment("graph_name", graph_name)
         async with self._connected() as session:
             return _json(await session.get_graph(graph_name))
 
@@ -251,19 +264,22 @@ class StateManager:
             The verified template as the service answers it, as JSON.
 
         Raises:
+            ConfigurationError: (a ValueError) an argument is not of its kind; nothing was sent.
             GraphValidationError: the graph is stored and INVALID.
             GraphValidationTimeoutError: the graph is stored and not verified yet.
             BadRequestError: the template breaks a rule; nothing is stored.
             APIError: the request did not end well.
         """
-        body: Json = {"secrets": dict(secrets), "nodes": [node.model_dump() for node in graph_nodes]}
+        checked_segment("graph_name", graph_name)
+        body: Json = {"secrets": secrets, "nodes": _dumped(graph_nodes, GraphNodeModel, "graph_nodes")}
         if retry_policy is not None:
-            body["retry_policy"] = retry_policy.model_dump()
+            body["retry_policy"] = _dumped([retry_policy], RetryPolicyModel, "retry_policy")[0]
         if store_config is not None:
-            body["store_config"] = store_config.model_dump()
+            body["store_config"] = _dumped([store_config], StoreConfigModel, "store_config")[0]
         if triggers is not None:
+            _dumped(triggers, CronTrigger, "triggers")
             body["triggers"] = [trigger.to_trigger().model_dump() for trigger in triggers]
-        request = models.UpsertGraphRequest.model_validate(body)
+        request = _checked(models.UpsertGraphRequest, body, ConfigurationError)
         self._roots.pop(graph_name, None)
         deadline = time.monotonic() + validation_timeout
         async with self._connected() as session:
@@ -375,6 +391,33 @@ def _entries(
         if not isinstance(entry, TriggerState):
             raise InvalidTriggerError(f"trigger got a {type(entry).__name__} in place of a TriggerState")
     return entries
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not (
+        isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()
+    ):
+        raise InvalidTriggerError(
+            f"idempotency_key={key!r} cannot be sent: use 1 to {LONGEST_KEY} printable ASCII letters, such as a UUID"
+        )
+
+
+def _checked(model: type[M], values: Json, error_class: type[ExosphereError]) -> M:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problem = describe_validation_error(error)
+    # Raised out here: a context would hold pydantic's own error, which quotes what it refused.
+    raise error_class(f"nothing was sent: {problem}")
+
+
+def _dumped(values: Sequence[BaseModel], kind: type[BaseModel], name: str) -> list[Json]:
+    if not isinstance(values, Iterable):
+        raise ConfigurationError(f"{name} is a {type(values).__name__}; pass a list of {kind.__name__}")
+    for value in values:
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"{name} has a {type(value).__name__} where a {kind.__name__} belongs")
+    return [value.model_dump() for value in values]
 
 
 def _json(response: Response[Any]) -> Json:

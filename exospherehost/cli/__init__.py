@@ -16,4 +16,7 @@ def main() -> None:
             raise
         sys.stderr.write(f"{INSTALL_HINT} (missing: {package})\n")
         sys.exit(1)
+    except KeyboardInterrupt:
+        # Before a command has begun there is nothing to end, and a trace would say nothing.
+        sys.exit(130)
     cli(prog_name="exospherehost")

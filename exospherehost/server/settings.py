@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import logging
 import os
 import secrets as randomness
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from exospherehost.server.secrets import KEY_VARIABLE as SECRETS_KEY_VARIABLE
 from exospherehost.server.secrets import load_or_create_key, parse_key
 from exospherehost.server.sql_store import database_path
 from exospherehost.server.store import StoreError
+
+_log = logging.getLogger(__name__)
 
 API_KEY_VARIABLE = "EXOSPHERE_API_KEY"
 CORS_VARIABLE = "CORS_ORIGINS"
@@ -85,7 +88,16 @@ class ServerSettings:
         if self.secrets_key is not None:
             return parse_key(base64.urlsafe_b64encode(self.secrets_key).decode("ascii"), "the setting secrets_key")
         try:
-            return load_or_create_key(beside(self.database, "secrets-key"))
+            path = beside(self.database, "secrets-key")
+            if not path.exists() and database_path(self.database).exists():
+                _log.warning(
+                    "event=secrets_key_made path=%s database=%s what=secrets stored before cannot be read: restore the "
+                    "file or set %s, or store the graphs that have secrets again",
+                    path,
+                    self.database,
+                    SECRETS_KEY_VARIABLE,
+                )
+            return load_or_create_key(path)
         except StoreError as error:
             raise StartupError(str(error)) from error
 
