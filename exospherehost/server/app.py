@@ -21,6 +21,7 @@ from exospherehost.server.scheduler import Scheduler
 from exospherehost.server.secrets import SecretBox
 from exospherehost.server.service import Service
 from exospherehost.server.service.context import Context
+from exospherehost.server.service.waiting import WaitingRoom
 from exospherehost.server.settings import ServerSettings
 from exospherehost.server.sql_store import open_store
 
@@ -30,6 +31,7 @@ def create_app(
     *,
     clock: Clock | None = None,
     random_number: Callable[[], float] = random.random,
+    stopping: asyncio.Event | None = None,
 ) -> ASGIApp:
     """Return the state manager as an ASGI application.
 
@@ -39,16 +41,21 @@ def create_app(
         settings: How it runs.
         clock: The time it goes by; the machine's by default.
         random_number: Gives numbers from 0 up to, but not including, 1, for the jitter of retries.
+        stopping: Set by who runs the application, on its event loop, when it is about to stop: requests that wait
+            for states are then answered at once.
     """
-    application = _Application(settings, clock or SystemClock(), random_number)
+    application = _Application(settings, clock or SystemClock(), random_number, stopping or asyncio.Event())
     return with_cross_origin_rules(Edge(application), settings.cors_origins)
 
 
 class _Application:
     """Builds its routes when it starts, since they need the open database."""
 
-    def __init__(self, settings: ServerSettings, clock: Clock, random_number: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: ServerSettings, clock: Clock, random_number: Callable[[], float], stopping: asyncio.Event
+    ) -> None:
         self._settings = settings
+        self._stopping = stopping
         self._clock = clock
         self._random_number = random_number
         self._router = Router(default=self._unrouted, redirect_slashes=False, lifespan=self._lifespan)
@@ -65,17 +72,38 @@ class _Application:
             service = Service(
                 store, Context(box, clock=self._clock, random=self._random_number), strict=settings.strict
             )
-            scheduler = Scheduler(service, self._clock)
-            service.when_graphs_change(scheduler.wake)
+            room = service.waiting_room
+            store.when_states_wait(room.announce, wanted=room.is_occupied)
+            crons = Scheduler("crons", service.fire_crons, self._clock)
+            service.when_graphs_change(crons.wake)
+            # Also where leases are not offered: the database may hold some from when they were.
+            leases = Scheduler("leases", service.end_expired_leases, self._clock)
+            service.when_leases_are_given(leases.wake_by)
+            alarms = Scheduler("waiting", room.ring, self._clock)
+            room.when_alarms_change(alarms.wake_by)
             self._router.routes = [*build_routes(service, settings), _document_route(settings)]
-            running = asyncio.create_task(scheduler.run(), name="exosphere-scheduler")
+            running = [
+                asyncio.create_task(work, name=f"exosphere-{name}")
+                for name, work in (
+                    ("crons", crons.run()),
+                    ("leases", leases.run()),
+                    ("waiting", alarms.run()),
+                    ("stopping", self._close_when_stopping(room)),
+                )
+            ]
             try:
                 yield
             finally:
-                running.cancel()
-                await asyncio.wait([running])
+                room.close()
+                for task in running:
+                    task.cancel()
+                await asyncio.wait(running)
         finally:
             await asyncio.to_thread(store.close)
+
+    async def _close_when_stopping(self, room: WaitingRoom) -> None:
+        await self._stopping.wait()
+        room.close()
 
     async def _unrouted(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._matches(_other_spelling(scope["path"])):

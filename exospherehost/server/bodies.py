@@ -27,6 +27,8 @@ _MASK = "***"
 
 M = TypeVar("M", bound=BaseModel)
 FieldCheck = Callable[[Any], Sequence[FieldIssue]]
+BodyReader = Callable[[dict[str, Any], Sequence[FieldIssue]], tuple[Any, list[Issue]]]
+"""Turns an object, and where in it stands what cannot be stored, into what an operation takes, or into issues."""
 
 
 async def read_body(scope: Scope, receive: Receive, largest: int) -> bytes:
@@ -53,34 +55,41 @@ async def read_body(scope: Scope, receive: Receive, largest: int) -> bytes:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def parse_body(
-    scope: Scope,
-    raw: bytes,
-    model: type[M],
-    *,
-    ignored: frozenset[str] = frozenset(),
-    check: FieldCheck | None = None,
-) -> tuple[M | None, list[Issue]]:
-    """Return a body as its model, and what is wrong with it; with issues there is no model.
+def reads(
+    model: type[BaseModel], *, ignored: frozenset[str] = frozenset(), check: FieldCheck | None = None
+) -> BodyReader:
+    """Return the reader of bodies with this schema.
+
+    Args:
+        model: The schema.
+        ignored: Fields to take as unknown.
+        check: Rules about fields beyond the schema.
+    """
+
+    def read(value: dict[str, Any], unsafe: Sequence[FieldIssue]) -> tuple[Any, list[Issue]]:
+        known = {name: item for name, item in value.items() if name not in ignored}
+        return validate(known, model, unsafe=unsafe, check=check)
+
+    return read
+
+
+async def parse_body(scope: Scope, raw: bytes, read: BodyReader) -> tuple[Any, list[Issue]]:
+    """Return what an operation takes from a body, and what is wrong with it; with issues there is nothing to take.
 
     Args:
         scope: The request.
         raw: The body.
-        model: Its schema.
-        ignored: Fields to take as unknown.
-        check: Rules about fields beyond the schema.
+        read: What reads an object.
 
     Raises:
         ServiceError: The body is not UTF-8 (400).
     """
     if len(raw) > _LARGE_BODY:
-        return await asyncio.to_thread(_parse, scope, raw, model, ignored, check)
-    return _parse(scope, raw, model, ignored, check)
+        return await asyncio.to_thread(_parse, scope, raw, read)
+    return _parse(scope, raw, read)
 
 
-def _parse(
-    scope: Scope, raw: bytes, model: type[M], ignored: frozenset[str], check: FieldCheck | None
-) -> tuple[M | None, list[Issue]]:
+def _parse(scope: Scope, raw: bytes, read: BodyReader) -> tuple[Any, list[Issue]]:
     if not raw:
         return None, [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}]
     if not _is_json(scope):
@@ -93,12 +102,24 @@ def _parse(
         return None, [_not_json(error)]
     if not is_object(value):
         return None, [issue.to_json() for issue in unsafe] or [_not_an_object("Input should be an object")]
-    return _validate({name: item for name, item in value.items() if name not in ignored}, unsafe, model, check)
+    return read(value, unsafe)
 
 
-def _validate(
-    value: dict[str, Any], unsafe: Sequence[FieldIssue], model: type[M], check: FieldCheck | None
+def validate(
+    value: dict[str, Any],
+    model: type[M],
+    *,
+    unsafe: Sequence[FieldIssue] = (),
+    check: FieldCheck | None = None,
 ) -> tuple[M | None, list[Issue]]:
+    """Return an object as its model, and what is wrong with it; with issues there is no model.
+
+    Args:
+        value: The object.
+        model: Its schema.
+        unsafe: Where in it stands what cannot be stored.
+        check: Rules about fields beyond the schema.
+    """
     issues: list[Issue] = [issue.to_json() for issue in unsafe]
     parsed: M | None = None
     try:

@@ -6,7 +6,7 @@ Path and method first, then the key, then path parameters and body together, the
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,24 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server import answers, bodies
+from exospherehost.server.answers import Header
 from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
 
 _API_KEY = b"x-api-key"
 
 PathReader = Callable[[Mapping[str, str], list[Issue]], Any]
-Handler = Callable[[Any, Any], Awaitable[BaseModel]]
+RequestReader = Callable[[Scope, Receive, list[Issue]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A response with headers of its own."""
+
+    body: BaseModel
+    headers: Sequence[Header]
+
+
+Handler = Callable[..., Awaitable[BaseModel | Reply]]
 
 
 def no_path(values: Mapping[str, str], issues: list[Issue]) -> None:
@@ -31,20 +43,18 @@ class Operation:
     """What a method of a path does.
 
     Attributes:
-        handler: Given the path's parameters and the body, returns the response.
+        handler: Given the path's parameters, the body and, if there is any, what is read besides, returns the response.
         path: Reads the parameters, adding what is wrong to the issues.
-        body: The body's schema; None for no body.
-        check: Rules about the body's fields beyond the schema.
-        ignored: Fields of the body to take as unknown.
+        body: Reads the body; None for no body.
+        besides: Reads what is wanted of the request beyond path and body, adding what is wrong to the issues.
         status: The HTTP status of success.
         public: Whether it needs no key.
     """
 
     handler: Handler
     path: PathReader = no_path
-    body: type[BaseModel] | None = None
-    check: bodies.FieldCheck | None = None
-    ignored: frozenset[str] = frozenset()
+    body: bodies.BodyReader | None = None
+    besides: RequestReader | None = None
     status: int = 200
     public: bool = False
 
@@ -80,20 +90,24 @@ class Endpoint:
             return answers.refusal(error.status_code, error.detail)
         except InvalidRequest as error:
             return answers.JsonAnswer(422, bodies.encode_issues(error.issues))
+        if isinstance(result, Reply):
+            return answers.JsonAnswer(operation.status, bodies.encode(result.body), result.headers)
         return answers.JsonAnswer(operation.status, bodies.encode(result))
 
-    async def _run(self, operation: Operation, scope: Scope, receive: Receive) -> BaseModel:
+    async def _run(self, operation: Operation, scope: Scope, receive: Receive) -> BaseModel | Reply:
         issues: list[Issue] = []
         path = operation.path(scope["path_params"], issues)
-        body: BaseModel | None = None
+        body: Any = None
         if operation.body is not None:
             raw = await bodies.read_body(scope, receive, self._largest_body)
-            body, in_body = await bodies.parse_body(
-                scope, raw, operation.body, ignored=operation.ignored, check=operation.check
-            )
+            body, in_body = await bodies.parse_body(scope, raw, operation.body)
             issues += in_body
+        if operation.besides is None:
+            bodies.require_valid(issues)
+            return await operation.handler(path, body)
+        besides = operation.besides(scope, receive, issues)
         bodies.require_valid(issues)
-        return await operation.handler(path, body)
+        return await operation.handler(path, body, besides)
 
     def _has_key(self, scope: Scope) -> bool:
         for name, value in scope["headers"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 JsonObject = dict[str, Any]
 
@@ -148,7 +148,7 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRecord:
-    """What a claim hands out of a state."""
+    """What a claim hands out of a state; times are epoch milliseconds."""
 
     id: str
     node_name: str
@@ -156,6 +156,38 @@ class ClaimedRecord:
     inputs: Mapping[str, str]
     enqueue_after: int
     created_at: int
+    graph_name: str
+    run_id: str
+    retry_count: int
+    lease_expires_at: int | None
+
+
+class WaitingState(NamedTuple):
+    """Where a state waits to be claimed, and from when on (epoch milliseconds)."""
+
+    namespace: str
+    node_name: str
+    enqueue_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerKeyRecord:
+    """What a trigger under an idempotency key was answered.
+
+    Attributes:
+        digest: Stands for the body that came with the key.
+        run_id: The run.
+        state_ids: The states that the answer lists; None where it lists none.
+        expires_at: Until when it is repeated, in epoch milliseconds.
+    """
+
+    namespace: str
+    graph_name: str
+    key: str
+    digest: str
+    run_id: str
+    state_ids: tuple[str, ...] | None
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)

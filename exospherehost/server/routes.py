@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope
 
 from exospherehost.server import views
 from exospherehost.server.answers import not_found
-from exospherehost.server.bodies import parse_number_path, parse_state_path
-from exospherehost.server.endpoint import Endpoint, Operation
+from exospherehost.server.bodies import parse_number_path, parse_state_path, reads
+from exospherehost.server.endpoint import Endpoint, Operation, Reply
 from exospherehost.server.errors import Issue, ServiceError
+from exospherehost.server.ids import parse_state_id
+from exospherehost.server.json_values import is_array
+from exospherehost.server.report_batch import ReadReport, read_reports
+from exospherehost.server.request_headers import Wait, read_idempotency_key, read_wait
 from exospherehost.server.rules.graph_check import check_fields
 from exospherehost.server.rules.inputs import Entry
 from exospherehost.server.rules.model import FieldIssue, GraphSpec
 from exospherehost.server.service import Service
+from exospherehost.server.service.batches import Report, Result
 from exospherehost.server.service.nodes import Registration
 from exospherehost.server.service.triggering import Start
+from exospherehost.server.service.waiting import Patience
 from exospherehost.server.settings import ServerSettings
 from exospherehost_client import models
 
@@ -74,42 +81,72 @@ def _check_trigger(value: Any) -> list[FieldIssue]:
     return []
 
 
+def _check_renewal(value: Any) -> list[FieldIssue]:
+    state_ids = value.get("state_ids")
+    if not is_array(state_ids):
+        return []
+    return [
+        FieldIssue("string_pattern_mismatch", ("body", "state_ids", number), "A state id has 24 hexadecimal digits")
+        for number, state_id in enumerate(state_ids)
+        if isinstance(state_id, str) and parse_state_id(state_id) is None
+    ]
+
+
+def _nothing(_scope: Scope, _receive: Receive, _issues: list[Issue]) -> None:
+    return None
+
+
 class _Operations:
     """One method for each operation: the request's parts in, the response's model out."""
 
     def __init__(self, service: Service, settings: ServerSettings) -> None:
         self._service = service
-        self._with_entries = "trigger-states" in settings.extensions
+        self._extensions = settings.extensions
         self._strict = settings.strict
 
     def table(self) -> dict[str, dict[str, Operation]]:
         """Return the operations by path and method, the busiest paths first."""
+        with_entries = "trigger-states" in self._extensions
         trigger = Operation(
             self.trigger_graph,
             _graph,
-            models.TriggerGraphRequest,
-            check=_check_trigger if self._with_entries else None,
-            # A strict server reads them, to say that it refuses them.
-            ignored=frozenset() if self._with_entries or self._strict else frozenset({"states"}),
+            reads(
+                models.TriggerGraphRequest,
+                check=_check_trigger if with_entries else None,
+                # A strict server reads them, to say that it refuses them.
+                ignored=frozenset() if with_entries or self._strict else frozenset({"states"}),
+            ),
+            read_idempotency_key if "idempotency" in self._extensions else _nothing,
+        )
+        enqueue = Operation(
+            self.enqueue_states,
+            _namespace,
+            reads(
+                models.EnqueueStatesRequest,
+                ignored=frozenset() if "lease" in self._extensions else frozenset({"lease_ms"}),
+            ),
+            read_wait if "wait" in self._extensions else _nothing,
         )
         state = f"{_NS}/state/{{state_id}}"
-        return {
-            f"{_NS}/states/enqueue": {"POST": Operation(self.enqueue_states, _namespace, models.EnqueueStatesRequest)},
-            f"{state}/executed": {"POST": Operation(self.report_executed, _state, models.ExecutedRequest)},
-            f"{state}/errored": {"POST": Operation(self.report_errored, _state, models.ErroredRequest)},
+        table = {
+            f"{_NS}/states/enqueue": {"POST": enqueue},
+            f"{state}/executed": {"POST": Operation(self.report_executed, _state, reads(models.ExecutedRequest))},
+            f"{state}/errored": {"POST": Operation(self.report_errored, _state, reads(models.ErroredRequest))},
             f"{_NS}/graph/{{graph_name}}/trigger": {"POST": trigger},
             f"{state}/secrets": {"GET": Operation(self.get_state_secrets, _state)},
-            f"{state}/prune": {"POST": Operation(self.prune_state, _state, models.PruneRequest)},
-            f"{state}/re-enqueue-after": {"POST": Operation(self.requeue_state, _state, models.RequeueRequest)},
-            f"{state}/manual-retry": {"POST": Operation(self.retry_state, _state, models.ManualRetryRequest)},
+            f"{state}/prune": {"POST": Operation(self.prune_state, _state, reads(models.PruneRequest))},
+            f"{state}/re-enqueue-after": {"POST": Operation(self.requeue_state, _state, reads(models.RequeueRequest))},
+            f"{state}/manual-retry": {"POST": Operation(self.retry_state, _state, reads(models.ManualRetryRequest))},
             f"{_NS}/graph/{{graph_name}}": {
                 "GET": Operation(self.get_graph, _graph),
-                "PUT": Operation(self.upsert_graph, _graph, models.UpsertGraphRequest, check=check_fields, status=201),
+                "PUT": Operation(
+                    self.upsert_graph, _graph, reads(models.UpsertGraphRequest, check=check_fields), status=201
+                ),
             },
             f"{_NS}/graphs/": {"GET": Operation(self.list_graphs, _namespace)},
             f"{_NS}/nodes/": {
                 "GET": Operation(self.list_nodes, _namespace),
-                "PUT": Operation(self.register_nodes, _namespace, models.RegisterNodesRequest),
+                "PUT": Operation(self.register_nodes, _namespace, reads(models.RegisterNodesRequest)),
             },
             f"{_NS}/runs/{{page}}/{{size}}": {"GET": Operation(self.list_runs, _page)},
             f"{_NS}/states/run/{{run_id}}/graph": {"GET": Operation(self.get_run_graph, _run)},
@@ -119,6 +156,12 @@ class _Operations:
             "/v0/namespaces": {"GET": Operation(self.list_namespaces)},
             "/health": {"GET": Operation(self.get_health, public=True)},
         }
+        if "lease" in self._extensions:
+            body = reads(models.RenewLeasesRequest, check=_check_renewal)
+            table[f"{_NS}/states/renew"] = {"POST": Operation(self.renew_leases, _namespace, body)}
+        if "batch-report" in self._extensions:
+            table[f"{_NS}/states/report"] = {"POST": Operation(self.report_states, _namespace, read_reports)}
+        return table
 
     async def get_health(self, _path: None, _body: None) -> models.HealthResponse:
         return models.HealthResponse(status="ok")
@@ -151,12 +194,13 @@ class _Operations:
         return await asyncio.to_thread(views.graphs, namespace, await self._service.list_graphs(namespace))
 
     async def trigger_graph(
-        self, path: tuple[str, str], body: models.TriggerGraphRequest
+        self, path: tuple[str, str], body: models.TriggerGraphRequest, key: str | None
     ) -> models.TriggerGraphResponse:
         if body.states is not None and self._strict:
             raise ServiceError(400, "The hosted service takes no notice of states (strict mode): give inputs instead")
         entries = None if body.states is None else [Entry(entry.identifier, entry.inputs) for entry in body.states]
-        run = await self._service.trigger_graph(*path, Start(body.inputs, body.store, body.start_delay, entries))
+        start = Start(body.inputs, body.store, body.start_delay, entries)
+        run = await self._service.trigger_graph(*path, start, key=key)
         if entries is None:
             return models.TriggerGraphResponse(status=models.StateStatus.CREATED, run_id=run.run_id)
         states = [
@@ -170,8 +214,32 @@ class _Operations:
         ]
         return models.TriggerGraphResponse(status=models.StateStatus.CREATED, run_id=run.run_id, states=states)
 
-    async def enqueue_states(self, namespace: str, body: models.EnqueueStatesRequest) -> models.EnqueueStatesResponse:
-        return views.claimed(namespace, await self._service.claim_states(namespace, body.nodes, body.batch_size))
+    async def enqueue_states(
+        self, namespace: str, body: models.EnqueueStatesRequest, wait: Wait | None
+    ) -> models.EnqueueStatesResponse | Reply:
+        claimed = await self._service.claim_states(
+            namespace,
+            body.nodes,
+            body.batch_size,
+            lease_ms=body.lease_ms,
+            patience=None if wait is None else Patience(wait.seconds * 1_000, wait.gone),
+        )
+        answer = views.claimed(namespace, claimed, with_context="context" in self._extensions)
+        return answer if wait is None else Reply(answer, wait.applied())
+
+    async def renew_leases(self, namespace: str, body: models.RenewLeasesRequest) -> models.RenewLeasesResponse:
+        state_ids = [state_id.lower() for state_id in body.state_ids]
+        return views.leases(await self._service.renew_leases(namespace, state_ids, body.lease_ms))
+
+    async def report_states(self, namespace: str, read: Sequence[ReadReport]) -> models.ReportStatesResponse:
+        fit = [entry.report for entry in read if isinstance(entry.report, Report)]
+        taken = iter(await self._service.report_states(namespace, fit))
+        return models.ReportStatesResponse(
+            results=[
+                views.report_result(entry.state_id, entry.report if isinstance(entry.report, Result) else next(taken))
+                for entry in read
+            ]
+        )
 
     async def report_executed(self, path: tuple[str, str], body: models.ExecutedRequest) -> models.ExecutedResponse:
         await self._service.report_executed(*path, body.outputs)

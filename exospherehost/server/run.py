@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -143,7 +144,8 @@ class _Server(uvicorn.Server):
     """uvicorn as we want it: it returns after a signal, and tells why it could not start."""
 
     def __init__(self, settings: ServerSettings, clock: Clock | None) -> None:
-        self._application = create_app(settings, clock=clock)
+        self._stopping = asyncio.Event()
+        self._application = create_app(settings, clock=clock, stopping=self._stopping)
         self._failure: BaseException | None = None
         self._notify: Callable[[], None] | None = None
         self.settled = threading.Event()
@@ -186,6 +188,11 @@ class _Server(uvicorn.Server):
         self.settled.set()
         if self._notify is not None:
             self._notify()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: requests that wait for states end first, since those under way are waited for."""
+        self._stopping.set()
+        await super().shutdown(sockets)
 
     def when_started(self, notify: Callable[[], None]) -> None:
         """Have ``notify`` called once the server answers."""

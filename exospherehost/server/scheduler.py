@@ -1,41 +1,52 @@
-"""Fires the schedules of graphs when they are due."""
+"""Does what is due at points in time: fires schedules, ends leases, wakes those who wait."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from exospherehost.server.clock import Clock
-from exospherehost.server.service import Service
 
 _log = logging.getLogger(__name__)
 _PAUSE_AFTER_FAILURE_MS = 5_000
 
 
 class Scheduler:
-    """Sleeps until the next schedule is due; :meth:`wake` makes it look again.
+    """Does a piece of work, sleeps until it is due again, and so on; :meth:`wake` makes it look at once.
 
     Args:
-        service: What fires them.
+        name: What the log calls it.
+        work: Does what is due, and returns when to do it next (epoch milliseconds; None: once woken).
         clock: The time to go by.
     """
 
-    def __init__(self, service: Service, clock: Clock) -> None:
-        self._service = service
+    def __init__(self, name: str, work: Callable[[], Awaitable[int | None]], clock: Clock) -> None:
+        self._name = name
+        self._work = work
         self._clock = clock
         self._changed = asyncio.Event()
+        self._sleeps_until: int | None = None
 
     def wake(self) -> None:
-        """Look again: schedules have changed."""
+        """Look again: what is due, or when, has changed."""
         self._changed.set()
 
+    def wake_by(self, at_ms: int) -> None:
+        """Look again not later than at a point in time (epoch milliseconds)."""
+        if self._sleeps_until is None or at_ms < self._sleeps_until:
+            self._changed.set()
+
     async def run(self) -> None:
-        """Fire what is due, for ever."""
+        """Do what is due, for ever."""
         while True:
             self._changed.clear()
+            # While it works, whatever comes up makes it look again.
+            self._sleeps_until = None
             try:
-                next_at = await self._service.fire_crons()
-            except Exception:  # noqa: BLE001 (whatever went wrong, the schedules must go on)
-                _log.exception("event=scheduler_failed retry_in_ms=%d", _PAUSE_AFTER_FAILURE_MS)
+                next_at = await self._work()
+            except Exception:  # noqa: BLE001 (whatever went wrong, the next thing due must be done)
+                _log.exception("event=scheduler_failed name=%s retry_in_ms=%d", self._name, _PAUSE_AFTER_FAILURE_MS)
                 next_at = self._clock.now_ms() + _PAUSE_AFTER_FAILURE_MS
+            self._sleeps_until = next_at
             await self._clock.wait(self._changed, next_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, null, select, update
 
 from exospherehost.server.records import (
     ClaimedRecord,
@@ -18,8 +18,10 @@ from exospherehost.server.records import (
     StateChange,
     StateOutline,
     StateRecord,
+    WaitingState,
 )
 from exospherehost.server.sql_base import SqlPart, binds, dump, load
+from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention
 from exospherehost.server.tables import join_firings, joins, runs, states
 
@@ -77,8 +79,10 @@ _FIND_STATE = select(*(states.c[name] for name in _STATE_FIELDS)).where(states.c
 _ADD_STATE = insert(states).values(binds(*_STATE_FIELDS))
 _AS_READ = (states.c.id == bindparam("of_id"), states.c.status == bindparam("was_status"))
 _CHANGED_FIELDS = ("status", "outputs", "error", "enqueue_after", "updated_at")
-_CHANGE_STATE = update(states).where(*_AS_READ).values(binds(*_CHANGED_FIELDS))
-_PRUNE_STATE = update(states).where(*_AS_READ).values(binds(*_CHANGED_FIELDS, "prune_data"))
+_CHANGE_STATE = update(states).where(*_AS_READ).values(binds(*_CHANGED_FIELDS) | {"lease_expires_at": null()})
+_PRUNE_STATE = (
+    update(states).where(*_AS_READ).values(binds(*_CHANGED_FIELDS, "prune_data") | {"lease_expires_at": null()})
+)
 _OUTLINES = (
     select(
         states.c.id,
@@ -100,8 +104,14 @@ _HAS_FANOUT = select(states.c.key).where(
     states.c.retry_count == bindparam("retry_count"),
     states.c.fanout_id.is_not(None),
 )
+_WAITS = "CREATED"
 # A literal, because a parameter would keep SQLite from using the partial index.
-_CREATED = states.c.status == literal_column("'CREATED'")
+_CREATED = states.c.status == literal_column(f"'{_WAITS}'")
+_WAITING_AT = (
+    _CREATED,
+    states.c.namespace == bindparam("namespace"),
+    states.c.node_name == bindparam("node_name"),
+)
 _DUE = (
     select(
         states.c.enqueue_after,
@@ -111,17 +121,31 @@ _DUE = (
         states.c.identifier,
         states.c.inputs,
         states.c.created_at,
+        runs.c.graph_name,
+        runs.c.id,
+        states.c.retry_count,
     )
-    .where(
-        _CREATED,
-        states.c.namespace == bindparam("namespace"),
-        states.c.node_name == bindparam("node_name"),
-        states.c.enqueue_after <= bindparam("now_ms"),
-    )
+    # Outer, so that no planner begins with the runs; each state has one.
+    .join_from(states, runs, runs.c.key == states.c.run_key, isouter=True)
+    .where(*_WAITING_AT, states.c.enqueue_after <= bindparam("now_ms"))
     .order_by(states.c.enqueue_after, states.c.key)
     .limit(bindparam("limit"))
 )
-_TAKE = update(states).where(states.c.key == bindparam("of_key"), _CREATED).values(status=literal_column("'QUEUED'"))
+_DUE_KEYS = (
+    select(states.c.key)
+    .where(*_WAITING_AT, states.c.enqueue_after <= bindparam("now_ms"))
+    .order_by(states.c.enqueue_after)
+    .limit(bindparam("limit"))
+)
+_NEXT_DUE = (
+    select(states.c.enqueue_after)
+    .where(*_WAITING_AT, states.c.enqueue_after > bindparam("now_ms"))
+    .order_by(states.c.enqueue_after)
+    .limit(literal_column("1"))
+)
+_TO_TAKE = update(states).where(states.c.key == bindparam("of_key"), _CREATED)
+_TAKE = _TO_TAKE.values(status=literal_column("'QUEUED'"))
+_LEASE = _TO_TAKE.values(status=literal_column("'QUEUED'"), lease_expires_at=bindparam("lease_until"))
 
 _CHANGE_JOIN = (
     update(joins)
@@ -135,7 +159,15 @@ _ADD_FIRING = insert(join_firings).values(binds("state_id", "identifier"))
 
 
 class SqlRuns(SqlPart):
-    """Runs, their states, and the progress of joins."""
+    """Runs, their states, and the progress of joins.
+
+    Attributes:
+        waiting: The states that were made to wait for a claim, also those whose change did not last.
+    """
+
+    def __init__(self, connection: Connection, statements: Statements) -> None:
+        super().__init__(connection, statements)
+        self.waiting: list[WaitingState] = []
 
     def find_run(self, run_id: str) -> RunRecord | None:
         """Return a run, whatever its namespace."""
@@ -203,6 +235,11 @@ class SqlRuns(SqlPart):
     def add_states(self, new_states: Sequence[StateRecord]) -> None:
         """Write states, in order."""
         if new_states:
+            self.waiting += [
+                WaitingState(state.namespace, state.node_name, state.enqueue_after)
+                for state in new_states
+                if state.status == _WAITS
+            ]
             self._statements.change_many(
                 self._connection,
                 _ADD_STATE,
@@ -228,7 +265,9 @@ class SqlRuns(SqlPart):
                 ],
             )
 
-    def claim(self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int) -> list[ClaimedRecord]:
+    def claim(
+        self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int, lease_until: int | None = None
+    ) -> list[ClaimedRecord]:
         """Take due CREATED states of these nodes, the longest due first, and make them QUEUED."""
         # One ordered walk of the index for each node: a single query over all of them would have to sort
         # everything that is due, which grows with the backlog.
@@ -239,13 +278,36 @@ class SqlRuns(SqlPart):
         ]
         due.sort(key=lambda row: (row[0], row[1]))
         claimed: list[ClaimedRecord] = []
-        for enqueue_after, key, state_id, node_name, identifier, inputs, created_at in due[:limit]:
-            if self._run(_TAKE, of_key=key):
-                claimed.append(ClaimedRecord(state_id, node_name, identifier, load(inputs), enqueue_after, created_at))
+        for enqueue_after, key, state_id, node_name, identifier, inputs, created_at, *of_run in due[:limit]:
+            if lease_until is None:
+                taken = self._run(_TAKE, of_key=key)
+            else:
+                taken = self._run(_LEASE, of_key=key, lease_until=lease_until)
+            if taken:
+                graph_name, run_id, retry_count = of_run
+                claimed.append(
+                    ClaimedRecord(
+                        id=state_id,
+                        node_name=node_name,
+                        identifier=identifier,
+                        inputs=load(inputs),
+                        enqueue_after=enqueue_after,
+                        created_at=created_at,
+                        graph_name=graph_name,
+                        run_id=run_id,
+                        retry_count=retry_count,
+                        lease_expires_at=lease_until,
+                    )
+                )
         return claimed
 
+    def find_waiting(self, namespace: str, node_name: str, *, now_ms: int, limit: int) -> tuple[int, int | None]:
+        """Return how many states of a node are due, counted up to ``limit``, and when the next after them will be."""
+        at = {"namespace": namespace, "node_name": node_name, "now_ms": now_ms}
+        return len(self._rows(_DUE_KEYS, limit=limit, **at)), self._scalar(_NEXT_DUE, **at)
+
     def change_state(self, state: StateRecord, change: StateChange) -> None:
-        """Compare and set: change a state that still has the status in ``state``."""
+        """Compare and set: change a state that still has the status in ``state``, and end its lease."""
         values = {
             "of_id": state.id,
             "was_status": state.status,
@@ -261,6 +323,8 @@ class SqlRuns(SqlPart):
             changed = self._run(_PRUNE_STATE, prune_data=dump(change.prune_data), **values)
         if not changed:
             raise Contention(state.id)
+        if change.status == _WAITS:
+            self.waiting.append(WaitingState(state.namespace, state.node_name, change.enqueue_after))
 
     def has_fanout(self, run_key: int, identifier: str, fanout_id: str, retry_count: int) -> bool:
         """Tell whether a line of manual retries under this id exists."""

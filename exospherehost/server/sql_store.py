@@ -10,7 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 
 from exospherehost.server import sqlite
 from exospherehost.server.migrations import upgrade
+from exospherehost.server.records import WaitingState
 from exospherehost.server.sql_base import TransactionLost, savepoint
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.statements import Statements
@@ -63,6 +64,7 @@ class SqlStore:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="exosphere-read")
         self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._closed = False
+        self._notify: Callable[[Sequence[WaitingState]], None] | None = None
         self._thread = threading.Thread(target=self._write_loop, name="exosphere-write", daemon=True)
         self._thread.start()
 
@@ -86,6 +88,23 @@ class SqlStore:
                 return result
         raise AssertionError("unreachable")
 
+    def when_states_wait(self, notify: Callable[[Sequence[WaitingState]], None], *, wanted: Callable[[], bool]) -> None:
+        """Have ``notify`` called, on the running event loop, with the states that a commit has made wait for a claim.
+
+        It may be told of states that do not wait after all: those of a unit that failed within the transaction.
+
+        Args:
+            notify: What is called.
+            wanted: Tells, in the writing thread and after the commit, whether anybody wants to know.
+        """
+        loop = asyncio.get_running_loop()
+
+        def tell(waiting: Sequence[WaitingState]) -> None:
+            if wanted():
+                _call_on(loop, notify, waiting)
+
+        self._notify = tell
+
     def close(self) -> None:
         """Finish the units that wait, then let go of the database."""
         if self._closed:
@@ -108,10 +127,11 @@ class SqlStore:
             batch, open_ended = self._next_batch()
             if not batch:
                 continue
+            waiting: Sequence[WaitingState] = ()
             try:
                 if connection is None:
                     connection = self._writer.connect()
-                _run_batch(connection, self._write_statements, batch)
+                waiting = _run_batch(connection, self._write_statements, batch)
             except BaseException as error:  # noqa: BLE001 (the thread must outlive any failure, and tell who waits)
                 _log.error("event=write_failed units=%d", len(batch), exc_info=True)
                 for task in batch:
@@ -121,6 +141,8 @@ class SqlStore:
                     connection.invalidate()
                     connection.close()
                     connection = None
+            if waiting and self._notify is not None:
+                self._notify(waiting)
             _resolve(batch)
         if connection is not None:
             connection.close()
@@ -140,8 +162,8 @@ class SqlStore:
         return batch, False
 
 
-def _run_batch(connection: Connection, statements: Statements, batch: list[_Task]) -> None:
-    """Run units in one transaction, each as if it were alone.
+def _run_batch(connection: Connection, statements: Statements, batch: list[_Task]) -> Sequence[WaitingState]:
+    """Run units in one transaction, each as if it were alone, and return what they made wait for a claim.
 
     Raises:
         Exception: The transaction as a whole failed, and with it every unit.
@@ -156,6 +178,7 @@ def _run_batch(connection: Connection, statements: Statements, batch: list[_Task
                 raise
             except Exception as error:  # noqa: BLE001 (whatever a unit raises belongs to its caller)
                 task.error = error
+    return unit.waiting
 
 
 def _resolve(batch: list[_Task]) -> None:
@@ -163,11 +186,15 @@ def _resolve(batch: list[_Task]) -> None:
     for task in batch:
         by_loop.setdefault(task.loop, []).append(task)
     for loop, tasks in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_tell, tasks)
-        except RuntimeError:
-            # The loop is gone, and with it everyone who waited there.
-            _log.debug("event=results_dropped units=%d", len(tasks))
+        _call_on(loop, _tell, tasks)
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[T], None], value: T) -> None:
+    try:
+        loop.call_soon_threadsafe(function, value)
+    except RuntimeError:
+        # The loop is gone, and with it everyone who waited there.
+        _log.debug("event=results_dropped function=%s", function.__name__)
 
 
 def _tell(tasks: list[_Task]) -> None:

@@ -24,7 +24,9 @@ from exospherehost.server.records import (
     StateChange,
     StateOutline,
     StateRecord,
+    TriggerKeyRecord,
     VersionRecord,
+    WaitingState,
 )
 
 T = TypeVar("T")
@@ -91,6 +93,26 @@ class Reader(Protocol):
         """Return the outputs of the given states."""
         ...
 
+    def find_waiting(self, namespace: str, node_name: str, *, now_ms: int, limit: int) -> tuple[int, int | None]:
+        """Return how many states of a node are due, counted up to ``limit``, and when the next after them will be."""
+        ...
+
+    def expired_leases(self, now_ms: int, *, limit: int) -> list[str]:
+        """Return states whose lease has run out, the longest expired first."""
+        ...
+
+    def next_lease_expiry(self) -> int | None:
+        """Return when the first of the leases runs out or has run out, in epoch milliseconds."""
+        ...
+
+    def find_lease(self, state_id: str) -> int | None:
+        """Return when a state's lease runs out, in epoch milliseconds; None without one."""
+        ...
+
+    def find_trigger_key(self, namespace: str, graph_name: str, key: str) -> TriggerKeyRecord | None:
+        """Return what a trigger under an idempotency key was answered, expired or not."""
+        ...
+
     def next_cron_at(self) -> int | None:
         """Return when the next schedule fires, in epoch milliseconds."""
         ...
@@ -149,12 +171,33 @@ class UnitOfWork(Reader, Protocol):
         """Write states, in order."""
         ...
 
-    def claim(self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int) -> list[ClaimedRecord]:
-        """Take due CREATED states of these nodes, the longest due first, and make them QUEUED."""
+    def claim(
+        self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int, lease_until: int | None = None
+    ) -> list[ClaimedRecord]:
+        """Take due CREATED states of these nodes, the longest due first, and make them QUEUED.
+
+        Given ``lease_until`` (epoch milliseconds), they are held until then only.
+        """
+        ...
+
+    def renew_lease(self, namespace: str, state_id: str, *, now_ms: int, until: int) -> bool:
+        """Make a lease that has not run out end at ``until``, and tell whether there was one."""
+        ...
+
+    def postpone_lease(self, state_id: str, until: int) -> None:
+        """Make a lease end at ``until``, whether or not it has run out."""
+        ...
+
+    def save_trigger_key(self, record: TriggerKeyRecord) -> None:
+        """Keep what a trigger was answered, in place of what was kept under its key."""
+        ...
+
+    def drop_trigger_keys(self, now_ms: int, *, limit: int) -> None:
+        """Drop some of the idempotency keys that have expired."""
         ...
 
     def change_state(self, state: StateRecord, change: StateChange) -> None:
-        """Compare and set: change a state that still has the status in ``state``.
+        """Compare and set: change a state that still has the status in ``state``, and end its lease.
 
         Raises:
             Contention: It has another one by now.
@@ -187,6 +230,17 @@ class Store(Protocol):
 
     async def write(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run ``work`` as one unit, off the event loop, and return once it is durable."""
+        ...
+
+    def when_states_wait(self, notify: Callable[[Sequence[WaitingState]], None], *, wanted: Callable[[], bool]) -> None:
+        """Have ``notify`` called, on the running event loop, with the states that a commit has made wait for a claim.
+
+        It may be told of states that do not wait after all.
+
+        Args:
+            notify: What is called.
+            wanted: Tells, in any thread and after the commit, whether anybody wants to know.
+        """
         ...
 
     def close(self) -> None:

@@ -127,6 +127,8 @@ states = Table(
     Column("prune_data", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    # Only while a claim holds it that asked for a lease.
+    Column("lease_expires_at", BigInteger),
 )
 
 # Only what waits is in this index: a claim costs the same however much has finished.
@@ -137,6 +139,14 @@ Index(
     states.c.enqueue_after,
     sqlite_where=text("status = 'CREATED'"),
     postgresql_where=text("status = 'CREATED'"),
+)
+
+# Every end of a lease clears it, so this holds what is leased now and nothing that has finished.
+Index(
+    "ix_states_leased",
+    states.c.lease_expires_at,
+    sqlite_where=text("lease_expires_at IS NOT NULL"),
+    postgresql_where=text("lease_expires_at IS NOT NULL"),
 )
 
 # One line of manual retries under one caller-chosen id.
@@ -166,4 +176,18 @@ join_firings = Table(
     metadata,
     Column("state_id", _OBJECT_ID, primary_key=True),
     Column("identifier", Text, primary_key=True),
+)
+
+# What a trigger under an idempotency key was answered, for as long as that is to be repeated.
+trigger_keys = Table(
+    "trigger_keys",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("graph_name", Text, primary_key=True),
+    Column("idempotency_key", Text, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("run_id", String(36), nullable=False),
+    # The states that the answer lists; null where it lists none.
+    Column("state_ids", Text),
+    Column("expires_at", BigInteger, nullable=False, index=True),
 )

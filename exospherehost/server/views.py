@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from exospherehost.server.clock import as_datetime
 from exospherehost.server.records import ClaimedRecord, GraphRecord, NodeRecord, RunListing, StateOutline
+from exospherehost.server.service.batches import Result
+from exospherehost.server.service.leases import HeldLease
 from exospherehost.server.service.viewing import RunPage, RunView, StateView, run_status
 from exospherehost_client import models
 
@@ -56,18 +59,11 @@ def graphs(namespace: str, records: Sequence[GraphRecord]) -> models.ListGraphsR
     return models.ListGraphsResponse(namespace=namespace, count=len(listed), templates=listed)
 
 
-def claimed(namespace: str, records: Sequence[ClaimedRecord]) -> models.EnqueueStatesResponse:
-    """Return the states that a claim hands out."""
-    listed = [
-        models.ClaimedState(
-            state_id=state.id,
-            node_name=state.node_name,
-            identifier=state.identifier,
-            inputs=dict(state.inputs),
-            created_at=as_datetime(state.created_at),
-        )
-        for state in records
-    ]
+def claimed(
+    namespace: str, records: Sequence[ClaimedRecord], *, with_context: bool = True
+) -> models.EnqueueStatesResponse:
+    """Return the states that a claim hands out, with or without graph, run and attempt."""
+    listed = [_claimed(state, with_context=with_context) for state in records]
     return models.EnqueueStatesResponse(
         count=len(listed), namespace=namespace, status=models.StateStatus.QUEUED, states=listed
     )
@@ -119,6 +115,45 @@ def state(view: StateView) -> models.StateDetail:
         parents=dict(record.parents),
         created_at=as_datetime(record.created_at),
         updated_at=as_datetime(record.updated_at),
+    )
+
+
+def _claimed(state: ClaimedRecord, *, with_context: bool) -> models.ClaimedState:
+    # Only what is set is sent, and nothing is set to null.
+    optional: dict[str, Any] = {}
+    if with_context:
+        optional |= {"graph_name": state.graph_name, "run_id": state.run_id, "attempt": state.retry_count + 1}
+    if state.lease_expires_at is not None:
+        optional["lease_expires_at"] = as_datetime(state.lease_expires_at)
+    return models.ClaimedState(
+        state_id=state.id,
+        node_name=state.node_name,
+        identifier=state.identifier,
+        inputs=dict(state.inputs),
+        created_at=as_datetime(state.created_at),
+        **optional,
+    )
+
+
+def leases(held: Sequence[HeldLease]) -> models.RenewLeasesResponse:
+    """Return the leases that are still held."""
+    return models.RenewLeasesResponse(
+        held=[
+            models.HeldLease(state_id=lease.state_id, lease_expires_at=as_datetime(lease.expires_at)) for lease in held
+        ]
+    )
+
+
+def report_result(state_id: str, result: Result) -> models.StateReportResult:
+    """Return what became of a report of a batch."""
+    told = {
+        "detail": result.detail,
+        "retry_created": result.retry_created,
+        "enqueue_after": result.enqueue_after,
+    }
+    return models.StateReportResult.model_validate(
+        {"state_id": state_id, "status": result.status}
+        | {name: value for name, value in told.items() if value is not None}
     )
 
 

@@ -25,7 +25,7 @@ class ValidationIssue(WireModel):
     type: str
     """The kind of violation, as pydantic names it."""
     loc: list[str | int]
-    """Where it is; begins with `body` or `path`."""
+    """Where it is; begins with `body`, `path` or `header`."""
     msg: str
     """What is wrong."""
     input: Any | None = None

@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from exospherehost.server.store import StoreError
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring a database's schema up to date, in one transaction.
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring a database's schema up to date, or to an earlier revision, in one transaction.
 
     Raises:
         StoreError: The database was written by a newer version of this package.
@@ -24,7 +24,7 @@ def upgrade(engine: Engine) -> None:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         try:
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
         except CommandError as error:
             raise StoreError(
                 f"the database's schema is not known to this version of exospherehost; use a newer one ({error})"

@@ -8,9 +8,20 @@ from collections.abc import Callable, Sequence
 
 from exospherehost.server.records import ClaimedRecord, GraphRecord, JsonObject, NodeRecord
 from exospherehost.server.rules.model import GraphSpec
-from exospherehost.server.service import crons, graphs, nodes, reports, triggering, viewing
+from exospherehost.server.service import (
+    batches,
+    crons,
+    graphs,
+    leases,
+    nodes,
+    reports,
+    trigger_keys,
+    triggering,
+    viewing,
+)
 from exospherehost.server.service.context import Context
-from exospherehost.server.store import Store
+from exospherehost.server.service.waiting import Attempt, Claimer, Patience, WaitingRoom
+from exospherehost.server.store import Store, UnitOfWork
 
 _log = logging.getLogger(__name__)
 
@@ -33,13 +44,24 @@ class Service:
         self._store = store
         self._context = context
         self._strict = strict
+        self._waiting_room = WaitingRoom(store, context.clock)
         self._graphs_changed: Callable[[], None] = lambda: None
+        self._lease_given: Callable[[int], None] = lambda _expires_at: None
         # Once for each graph is enough: a warning at each trigger would be read by nobody.
         self._triggered_with_entries: set[tuple[str, str]] = set()
 
     def when_graphs_change(self, notify: Callable[[], None]) -> None:
         """Have ``notify`` called after every PUT of a graph, which may have changed schedules."""
         self._graphs_changed = notify
+
+    def when_leases_are_given(self, notify: Callable[[int], None]) -> None:
+        """Have ``notify`` called with when a lease runs out (epoch milliseconds), after each claim or renewal."""
+        self._lease_given = notify
+
+    @property
+    def waiting_room(self) -> WaitingRoom:
+        """Where claims wait for states."""
+        return self._waiting_room
 
     async def list_namespaces(self) -> Sequence[str]:
         """Return the namespaces that have a node."""
@@ -70,10 +92,20 @@ class Service:
         """Return a namespace's graphs."""
         return await self._store.read(lambda reader: reader.list_graphs(namespace))
 
-    async def trigger_graph(self, namespace: str, graph_name: str, start: triggering.Start) -> triggering.StartedRun:
-        """Start a run."""
+    async def trigger_graph(
+        self, namespace: str, graph_name: str, start: triggering.Start, *, key: str | None = None
+    ) -> triggering.StartedRun:
+        """Start a run, under an idempotency key at most one."""
         context = self._context
-        run = await self._store.write(lambda unit: triggering.trigger(unit, context, namespace, graph_name, start))
+        if key is None:
+            run = await self._store.write(lambda unit: triggering.trigger(unit, context, namespace, graph_name, start))
+        else:
+            digest = await asyncio.to_thread(trigger_keys.digest, start)
+            run = await self._store.write(
+                lambda unit: trigger_keys.trigger_once(
+                    unit, context, namespace, graph_name, start, key=key, body_digest=digest
+                )
+            )
         if start.entries is not None and (namespace, graph_name) not in self._triggered_with_entries:
             self._triggered_with_entries.add((namespace, graph_name))
             _log.warning(
@@ -84,13 +116,71 @@ class Service:
             )
         return run
 
-    async def claim_states(self, namespace: str, node_names: Sequence[str], batch_size: int) -> Sequence[ClaimedRecord]:
-        """Hand out due states, at most :data:`LARGEST_CLAIM`."""
+    async def claim_states(
+        self,
+        namespace: str,
+        node_names: Sequence[str],
+        batch_size: int,
+        *,
+        lease_ms: int | None = None,
+        patience: Patience | None = None,
+    ) -> Sequence[ClaimedRecord]:
+        """Hand out due states, at most :data:`LARGEST_CLAIM`.
+
+        Args:
+            namespace: The states' namespace.
+            node_names: Their nodes.
+            batch_size: The most states to hand out.
+            lease_ms: How long they are held, in milliseconds; None for as long as it takes.
+            patience: How long to wait while none is due; None for not at all.
+        """
         limit = min(batch_size, LARGEST_CLAIM)
         if limit <= 0 or not node_names:
             return ()
-        now_ms = self._context.clock.now_ms()
-        return await self._store.write(lambda unit: unit.claim(namespace, node_names, limit=limit, now_ms=now_ms))
+        clock = self._context.clock
+
+        def claim(unit: UnitOfWork) -> Sequence[ClaimedRecord]:
+            now_ms = clock.now_ms()
+            until = None if lease_ms is None else now_ms + lease_ms
+            return unit.claim(namespace, node_names, limit=limit, now_ms=now_ms, lease_until=until)
+
+        def try_to_claim(unit: UnitOfWork, claimer: Claimer) -> Attempt:
+            if claimer.gone:
+                return Attempt(())
+            if states := claim(unit):
+                return Attempt(states)
+            now_ms = clock.now_ms()
+            later = [(line, unit.find_waiting(*line, now_ms=now_ms, limit=0)[1]) for line in claimer.lines]
+            return Attempt((), [(line, at_ms) for line, at_ms in later if at_ms is not None])
+
+        if patience is None:
+            claimed = await self._store.write(claim)
+        else:
+            claimed = await self._waiting_room.claim(
+                namespace,
+                node_names,
+                limit,
+                patience,
+                lambda claimer: self._store.write(lambda unit: try_to_claim(unit, claimer)),
+            )
+        if claimed and claimed[0].lease_expires_at is not None:
+            self._lease_given(claimed[0].lease_expires_at)
+        return claimed
+
+    async def renew_leases(self, namespace: str, state_ids: Sequence[str], lease_ms: int) -> Sequence[leases.HeldLease]:
+        """Extend leases to so many milliseconds from now, and return those that are still held."""
+        held = await leases.renew(self._store, self._context, namespace, state_ids, lease_ms)
+        if held:
+            self._lease_given(held[0].expires_at)
+        return held
+
+    async def end_expired_leases(self) -> int | None:
+        """End the leases that have run out and return when the next one does (epoch milliseconds)."""
+        return await leases.end_expired(self._store, self._context)
+
+    async def report_states(self, namespace: str, batch: Sequence[batches.Report]) -> Sequence[batches.Result]:
+        """Take several reports, each as if it had come alone, and return what became of each, in order."""
+        return await batches.take(self._store, self._context, namespace, batch)
 
     async def report_executed(self, namespace: str, state_id: str, outputs: Sequence[JsonObject]) -> None:
         """Take a success report."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Semaphore
 
@@ -83,6 +84,33 @@ def test_a_server_killed_in_mid_run_goes_on_with_nothing_lost(tmp_path: Path) ->
             assert (line["status"], line["success_count"]) == ("SUCCESS", 42)
             second.send_signal(signal.SIGINT)
             assert second.wait(30) == 0
+
+
+def test_leases_that_run_out_while_a_killed_server_is_down_end_when_it_is_back(tmp_path: Path) -> None:
+    port = free_port()
+    database = tmp_path / "exosphere.db"
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": KEY}) as http:
+        api = Api(http)
+        with process(database, port) as first:
+            eventually_sync(lambda: answers(http), 30)
+            api.steps()
+            api.graph("g", api.node("a"), retry_policy={"max_retries": 1})
+            runs = [api.trigger("g") for _ in range(3)]
+            body = {"nodes": ["Step"], "batch_size": 2, "lease_ms": 1_000}
+            leased = good(api.post("/states/enqueue", body))["states"]
+            unleased = api.claim_one()
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+        expires = max(datetime.fromisoformat(state["lease_expires_at"]) for state in leased)
+        eventually_sync(lambda: datetime.now(UTC) > expires)
+        with process(database, port):
+            eventually_sync(lambda: answers(http), 30)
+            for state in leased:
+                eventually_sync(lambda run=state["run_id"]: ("a", "RETRY_CREATED") in api.statuses(run))  # type: ignore[misc]
+                assert api.statuses(state["run_id"]) == [("a", "CREATED"), ("a", "RETRY_CREATED")]
+                assert api.report(state["state_id"], "executed", {"outputs": []}).status_code == 400
+            api.executed(unleased, {"y": "1"})
+            assert [api.run(run)["status"] for run in runs].count("SUCCESS") == 1
 
 
 def test_a_server_killed_under_load_ends_with_each_branch_done_once(tmp_path: Path) -> None:

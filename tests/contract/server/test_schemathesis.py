@@ -88,4 +88,7 @@ def test_so_is_every_answer_about_what_exists(
 
 
 def call(case: schemathesis.Case[Any], server: ServerThread) -> None:
+    if "Prefer" in case.headers:
+        # The document's example asks for a wait that each empty answer would take.
+        case.headers["Prefer"] = case.headers["Prefer"].replace("wait=20", "wait=0")
     case.call_and_validate(base_url=server.url, headers={"x-api-key": server.api_key}, checks=CHECKS, timeout=30)

@@ -12,7 +12,7 @@ from exospherehost.server import ServerThread, StartupError
 from tests._support.service import good
 
 MARK = "x-exosphere-extension"
-OFFERED = "trigger-states"
+OFFERED = frozenset({"trigger-states", "wait", "lease", "context", "batch-report", "idempotency"})
 
 
 def checked_in() -> dict[str, Any]:
@@ -60,8 +60,8 @@ def differences(whole: Any, part: Any, at: tuple[str, ...] = ()) -> Iterator[tup
 
 def test_what_is_served_is_what_is_checked_in_without_the_extensions_not_offered(server: ServerThread) -> None:
     document = served(server)
-    assert set(marks(checked_in())) > {OFFERED}
-    assert set(marks(document)) == {OFFERED}
+    assert set(marks(checked_in())) > OFFERED
+    assert set(marks(document)) == OFFERED
     text = json.dumps(document)
     for place in differences(checked_in(), document):
         unused = place[0] == "components" and json.dumps("#/" + "/".join(place)) not in text
@@ -79,8 +79,12 @@ def is_foreign(document: dict[str, Any], place: tuple[str, ...]) -> bool:
         return is_foreign(document, tuple(value["$ref"].removeprefix("#/").split("/")))
     operations = [item for item in value.values() if isinstance(item, dict) and "operationId" in item]
     if operations:
-        return all(operation.get(MARK, OFFERED) != OFFERED for operation in operations)
-    return str(value.get(MARK, OFFERED)) != OFFERED
+        return all(is_marked_foreign(operation) for operation in operations)
+    return is_marked_foreign(value)
+
+
+def is_marked_foreign(value: dict[str, Any]) -> bool:
+    return MARK in value and value[MARK] not in OFFERED
 
 
 def test_no_reference_of_the_served_document_leads_nowhere(server: ServerThread) -> None:
@@ -108,15 +112,25 @@ def test_the_document_needs_no_key_and_lists_every_operation(server: ServerThrea
         for operation in item.values()
         if isinstance(operation, dict) and "operationId" in operation
     }
-    assert len(operations) == 18
-    assert "get_health" in operations
+    assert len(operations) == 20
+    assert operations > {"get_health", "renew_leases", "report_states"}
 
 
-def test_an_extension_can_be_left_out(start_server: Callable[..., ServerThread]) -> None:
-    document = served(start_server(without=frozenset({OFFERED})))
+@pytest.mark.parametrize("name", sorted(OFFERED))
+def test_an_extension_can_be_left_out(start_server: Callable[..., ServerThread], name: str) -> None:
+    assert set(marks(served(start_server(without=frozenset({name}))))) == OFFERED - {name}
+
+
+@pytest.mark.parametrize("settings", [{"without": OFFERED}, {"strict": True}])
+def test_a_server_without_any_serves_the_hosted_contract(
+    start_server: Callable[..., ServerThread], settings: dict[str, Any]
+) -> None:
+    document = served(start_server(**settings))
     assert set(marks(document)) == set()
     assert "states" not in document["components"]["schemas"]["TriggerGraphRequest"]["properties"]
     assert "TriggerEntry" not in document["components"]["schemas"]
+    assert not any(path.endswith(("/renew", "/report")) for path in document["paths"])
+    assert "Prefer" not in document["components"]["parameters"]
 
 
 def test_an_unknown_extension_cannot_be_left_out(start_server: Callable[..., ServerThread]) -> None:

@@ -47,8 +47,6 @@ def test_health_needs_no_key(server: ServerThread) -> None:
         ("POST", "/health", 405, "Method Not Allowed"),
         ("OPTIONS", "/v0/namespaces", 405, "Method Not Allowed"),
         # Extensions that this server does not have.
-        ("POST", "/v0/namespace/a/states/renew", 404, "Not Found"),
-        ("POST", "/v0/namespace/a/states/report", 404, "Not Found"),
         ("POST", "/v0/namespace/a/runs/x/cancel", 405, "Method Not Allowed"),
         ("GET", "/v0/namespace/a/runs/x/events", 404, "Not Found"),
     ],

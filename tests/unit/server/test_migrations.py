@@ -48,6 +48,34 @@ def test_the_migrated_schema_is_the_fresh_one(tmp_path: Path) -> None:
         fresh.dispose()
 
 
+def test_a_database_of_the_first_version_is_upgraded_with_all_that_is_in_it(tmp_path: Path) -> None:
+    first = create_engine(f"sqlite:///{tmp_path / 'a.db'}")
+    fresh = create_engine(f"sqlite:///{tmp_path / 'fresh.db'}")
+    try:
+        upgrade(first, "0001")
+        assert "trigger_keys" not in described(first)["columns"]
+        with first.begin() as connection:
+            for statement in FILLED:
+                connection.execute(text(statement))
+        open_store(tmp_path / "a.db").close()
+        metadata.create_all(fresh)
+        assert described(first) == described(fresh)
+        with first.connect() as connection:
+            states = connection.execute(text("SELECT id, status, lease_expires_at FROM states")).fetchall()
+        assert [tuple(row) for row in states] == [("s", "QUEUED", None)]
+    finally:
+        first.dispose()
+        fresh.dispose()
+
+
+FILLED = (
+    "INSERT INTO graphs VALUES (1, 'g', 'space', 'graph', 'v', 'v', 1, 1)",
+    "INSERT INTO graph_versions VALUES ('v', 1, '{}', '{}', 1, '[]', 1)",
+    "INSERT INTO runs VALUES (1, 'r', 'space', 'graph', 'v', '{}', 1, 0, 0, 0, 1)",
+    "INSERT INTO states VALUES (1, 's', 1, 'space', 'n', 'i', 'QUEUED', '{}', '{}', NULL, '{}', 0, NULL, 1, NULL, 1,1)",
+)
+
+
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     database = tmp_path / "a.db"
     open_store(database).close()

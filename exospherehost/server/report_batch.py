@@ -1,0 +1,101 @@
+"""Reads a batch of reports: what is wrong with one of them is that one's result and no refusal of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from exospherehost.server import bodies
+from exospherehost.server.errors import Issue
+from exospherehost.server.ids import parse_state_id
+from exospherehost.server.rules.model import FieldIssue
+from exospherehost.server.service.batches import Errored, Executed, Pruned, Report, Requeued, Result
+from exospherehost_client import models
+
+_LARGEST_BATCH = 1_000
+_OUTCOMES = ("executed", "errored", "prune", "requeue")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """One entry of a batch.
+
+    Attributes:
+        state_id: As it was sent.
+        report: What to apply, or the result that it gets at once.
+    """
+
+    state_id: str
+    report: Report | Result
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    state_id: str
+
+
+class _Batch(BaseModel):
+    reports: Annotated[list[_Entry], Field(max_length=_LARGEST_BATCH)]
+
+
+def read_reports(value: dict[str, Any], unsafe: Sequence[FieldIssue]) -> tuple[list[ReadReport] | None, list[Issue]]:
+    """Return a body's reports, or what is wrong with the body as a whole.
+
+    Args:
+        value: The body.
+        unsafe: Where in it stands what cannot be stored.
+    """
+    spoiled = {issue.loc[2]: issue for issue in reversed(unsafe) if _concerns_one(issue)}
+    issues: list[Issue] = [issue.to_json() for issue in unsafe if not _concerns_one(issue)]
+    _batch, in_shape = bodies.validate(value, _Batch)
+    # Without the input: what could not be stored cannot be sent back either.
+    issues += [{name: part for name, part in issue.items() if name != "input"} for issue in in_shape]
+    if issues:
+        return None, issues
+    return [_read(entry, spoiled.get(number)) for number, entry in enumerate(value["reports"])], []
+
+
+def _concerns_one(issue: FieldIssue) -> bool:
+    return len(issue.loc) > 3 and issue.loc[1] == "reports" and issue.loc[3] != "state_id"
+
+
+def _read(entry: dict[str, Any], spoiled: FieldIssue | None) -> ReadReport:
+    sent: str = entry["state_id"]
+    state_id = parse_state_id(sent)
+    if state_id is None:
+        return _invalid(sent, "state_id: A state id has 24 hexadecimal digits")
+    if spoiled is not None:
+        return _invalid(sent, _told(spoiled.loc[3:], spoiled.msg))
+    given = [name for name in _OUTCOMES if name in entry]
+    if len(given) != 1 or entry[given[0]] is None:
+        return _invalid(sent, f"Give exactly one of {', '.join(_OUTCOMES)}")
+    try:
+        report = models.StateReport.model_validate(entry)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        return _invalid(sent, "; ".join(_told(problem["loc"], problem["msg"]) for problem in problems))
+    return ReadReport(sent, Report(state_id, _outcome(report)))
+
+
+def _outcome(report: models.StateReport) -> Executed | Errored | Pruned | Requeued:
+    if report.executed is not None:
+        return Executed(report.executed.outputs)
+    if report.errored is not None:
+        return Errored(report.errored.error)
+    if report.prune is not None:
+        return Pruned(report.prune.data)
+    if report.requeue is not None:
+        return Requeued(report.requeue.enqueue_after)
+    raise LookupError("a report without an outcome")
+
+
+def _told(loc: Sequence[str | int], message: str) -> str:
+    return f"{'.'.join(map(str, loc))}: {message}"
+
+
+def _invalid(state_id: str, detail: str) -> ReadReport:
+    return ReadReport(state_id, Result(422, detail=detail))

@@ -1,0 +1,63 @@
+"""What the extensions read from a request's headers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope
+
+from exospherehost.server.answers import Header
+from exospherehost.server.errors import Issue
+from exospherehost.server.prefer import wanted_wait
+
+LONGEST_KEY = 255
+"""The most characters of an idempotency key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A sender's readiness to wait for its answer.
+
+    Attributes:
+        seconds: How long.
+        receive: What tells that the sender has gone away, once the body has been read.
+    """
+
+    seconds: int
+    receive: Receive
+
+    async def gone(self) -> None:
+        """Return when the sender has gone away."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    def applied(self) -> list[Header]:
+        """Return the header that says that the wait was granted."""
+        return [(b"preference-applied", b"wait=%d" % self.seconds)]
+
+
+def read_wait(scope: Scope, receive: Receive, _issues: list[Issue]) -> Wait | None:
+    """Return how long the sender is ready to wait; None if it is not."""
+    seconds = wanted_wait(_values(scope, b"prefer"))
+    return None if seconds is None else Wait(seconds, receive)
+
+
+def read_idempotency_key(scope: Scope, _receive: Receive, issues: list[Issue]) -> str | None:
+    """Return a request's idempotency key, if it has any; one that cannot be used is added to the issues."""
+    values = _values(scope, b"idempotency-key")
+    if not values:
+        return None
+    if len(values) == 1 and 1 <= len(values[0]) <= LONGEST_KEY:
+        return values[0]
+    issues.append(
+        {
+            "type": "idempotency_key_invalid",
+            "loc": ["header", "Idempotency-Key"],
+            "msg": f"Give one key of 1 to {LONGEST_KEY} characters",
+        }
+    )
+    return None
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1").strip() for header, value in scope["headers"] if header == name]

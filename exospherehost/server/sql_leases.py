@@ -1,0 +1,50 @@
+"""Leases of claimed states in SQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, literal_column, select, update
+
+from exospherehost.server.sql_base import SqlPart
+from exospherehost.server.tables import states
+
+_LEASED = states.c.lease_expires_at.is_not(None)
+_EXPIRED = (
+    select(states.c.id)
+    .where(_LEASED, states.c.lease_expires_at <= bindparam("now_ms"))
+    .order_by(states.c.lease_expires_at)
+    .limit(bindparam("limit"))
+)
+_NEXT_EXPIRY = (
+    select(states.c.lease_expires_at).where(_LEASED).order_by(states.c.lease_expires_at).limit(literal_column("1"))
+)
+_FIND = select(states.c.lease_expires_at).where(states.c.id == bindparam("id"))
+_POSTPONE = update(states).where(states.c.id == bindparam("of_id"), _LEASED).values(lease_expires_at=bindparam("until"))
+_RENEW = _POSTPONE.where(
+    states.c.namespace == bindparam("of_namespace"), states.c.lease_expires_at > bindparam("now_ms")
+)
+
+
+class SqlLeases(SqlPart):
+    """Until when states are held that were claimed with a lease."""
+
+    def expired_leases(self, now_ms: int, *, limit: int) -> list[str]:
+        """Return states whose lease has run out, the longest expired first."""
+        return [row[0] for row in self._rows(_EXPIRED, now_ms=now_ms, limit=limit)]
+
+    def next_lease_expiry(self) -> int | None:
+        """Return when the first of the leases runs out or has run out, in epoch milliseconds."""
+        expiry: int | None = self._scalar(_NEXT_EXPIRY)
+        return expiry
+
+    def find_lease(self, state_id: str) -> int | None:
+        """Return when a state's lease runs out, in epoch milliseconds; None without one."""
+        expiry: int | None = self._scalar(_FIND, id=state_id)
+        return expiry
+
+    def renew_lease(self, namespace: str, state_id: str, *, now_ms: int, until: int) -> bool:
+        """Make a lease that has not run out end at ``until``, and tell whether there was one."""
+        return self._run(_RENEW, of_id=state_id, of_namespace=namespace, now_ms=now_ms, until=until) > 0
+
+    def postpone_lease(self, state_id: str, until: int) -> None:
+        """Make a lease end at ``until``, whether or not it has run out."""
+        self._run(_POSTPONE, of_id=state_id, until=until)
