@@ -58,7 +58,7 @@ class GraphValidationError(ExosphereError):
     """
 
     def __init__(self, graph_name: str, status: str, validation_errors: list[str]) -> None:
-        reasons = "; ".join(validation_errors) or "the service gave no reason"
+        reasons = "; ".join(reason.rstrip(".") for reason in validation_errors) or "the service gave no reason"
         super().__init__(f"graph {graph_name!r} is {status}: {reasons}")
         self.graph_name = graph_name
         self.status = status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Generic, get_args, get_origin
 
 from pydantic import BaseModel
@@ -80,8 +80,6 @@ def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
     Raises:
         ConfigurationError: names each node, model and field and what to do about it.
     """
-    if not isinstance(nodes, Iterable):
-        raise ConfigurationError(f"nodes={nodes!r} is not a list of node classes")
     problems: list[str] = []
     seen: set[str] = set()
     for node in nodes:

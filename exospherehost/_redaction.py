@@ -7,7 +7,7 @@ import re
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, quote_plus
 
 from pydantic import ValidationError
@@ -80,7 +80,10 @@ def describe_exception(error: BaseException, redact: Redactor) -> str:
 
 
 def _members(error: BaseException) -> Sequence[BaseException]:
-    return error.exceptions[:_MAX_FRAMES] if isinstance(error, BaseExceptionGroup) else ()
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    members: Sequence[BaseException] = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return members[:_MAX_FRAMES]
 
 
 def _sendable(text: str) -> str:

@@ -8,7 +8,7 @@ import signal
 import ssl
 import threading
 import warnings
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -92,6 +92,8 @@ class Runtime:
             cert=cert,
         )
         self._name = name
+        if not isinstance(nodes, Iterable):
+            raise ConfigurationError(f"nodes={nodes!r} is not a list of node classes")
         nodes = tuple(nodes)
         check_nodes(nodes)
         self._nodes = {node.__name__: node for node in nodes}

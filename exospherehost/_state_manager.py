@@ -201,7 +201,9 @@ class StateManager:
                 request.inputs = await self._as_root_inputs(session, graph_name, entries)
                 entries = None
             elif entries is not None:
-                fields = {"store": request.store, "start_delay": start_delay, "states": entries}
+                # Whole, since what was never set would be left out: an entry without inputs has empty ones.
+                states_in_full = [entry.model_dump() for entry in entries]
+                fields = {"store": request.store, "start_delay": start_delay, "states": states_in_full}
                 request = models.TriggerGraphRequest.model_validate(fields)
             honoured = IDEMPOTENCY in extensions
             if idempotency_key is None and honoured:

@@ -33,7 +33,13 @@ PACKAGE = Path(exospherehost.__file__).parent
 # What a block's functions are called with.
 ARGUMENTS = {"graph_name": "digest"}
 # The nodes that the graphs of the blocks are made of, which in life some runtime has registered.
-NODES = {"List": ([], ["path"]), "Read": (["path", "language"], ["text"]), "Report": ([], []), "Greet": (["name"], [])}
+NODES = {
+    "Start": ([], []),
+    "List": ([], ["path"]),
+    "Read": (["path", "language"], ["text"]),
+    "Report": ([], []),
+    "Greet": (["name"], []),
+}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -71,6 +72,13 @@ def test_a_state_that_fails_for_good_is_told_and_the_status_is_1(folder: Path) -
         assert "Without a result: broken.txt" in command.output
         assert ["Markdown", "1", "3", "33%", "", "12"] in rows(command.output)
         assert "States that failed for good:" in command.errors
+
+
+def test_a_file_whose_name_is_not_utf8_is_left_out(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/odd\xff.txt")).write_text("some words\n", encoding="utf-8")
+    with report(folder) as command:
+        assert command.wait() == 0
+        assert "1 named in something other than UTF-8" in " ".join(command.output.split())
 
 
 def test_of_a_large_folder_only_as_many_files_as_the_limit_are_read(folder: Path) -> None:

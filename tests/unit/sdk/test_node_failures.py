@@ -98,6 +98,17 @@ async def test_cause_is_named(service: FakeStateManager) -> None:
     assert "caused by KeyError: 'inner'" in text
 
 
+async def test_members_of_a_group_are_named(service: FakeStateManager) -> None:
+    class Grouping(BaseNode):
+        async def execute(self) -> None:
+            raise ExceptionGroup("both", [ValueError("one"), LookupError("two")])
+
+    text = await check(service, Grouping)
+
+    assert "with ValueError: one" in text
+    assert "with LookupError: two" in text
+
+
 async def test_hidden_cause_stays_hidden(service: FakeStateManager) -> None:
     class Hiding(BaseNode):
         async def execute(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
-from exospherehost import NotFoundError, StateManager
+from exospherehost import ConfigurationError, NotFoundError, StateManager
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.graph_json import graph_answer, graph_node
@@ -27,12 +28,15 @@ async def test_namespace_and_graph_arrive_as_they_were_given(service: FakeStateM
     assert "?" not in path
 
 
-async def test_graph_name_with_a_slash_stays_one_segment(service: FakeStateManager) -> None:
-    service.graphs["a/b"] = graph_answer(graph_node("a"))
+@pytest.mark.parametrize("name", ["a/b", "", None, 5, "x" * 1_001])
+async def test_graph_name_that_no_path_can_hold_is_refused(service: FakeStateManager, name: Any) -> None:
+    manager = StateManager("ns", service.uri, KEY)
 
-    await StateManager("ns", service.uri, KEY).get_graph("a/b")
+    for call in (manager.get_graph(name), manager.trigger(name, inputs={}), manager.upsert_graph(name, [], {})):
+        with pytest.raises(ConfigurationError, match="graph_name="):
+            await call
 
-    assert service.paths() == ["/v0/namespace/ns/graph/a%2Fb"]
+    assert service.paths() == []
 
 
 async def test_base_path_and_version_stand_before(service: FakeStateManager) -> None:

@@ -173,7 +173,9 @@ async def test_stop_lets_running_states_end(service: FakeStateManager) -> None:
     assert len(service.claims) <= claims + 1
 
 
-async def test_states_that_outlast_the_grace_period_are_handed_back(service: FakeStateManager) -> None:
+async def test_states_that_outlast_the_grace_period_are_handed_back(
+    service: FakeStateManager, caplog: pytest.LogCaptureFixture
+) -> None:
     states = [service.put_state("Waits") for _ in range(3)]
     runtime = make_runtime(service, Waits, grace_period=0.05)
 
@@ -181,6 +183,7 @@ async def test_states_that_outlast_the_grace_period_are_handed_back(service: Fak
         await eventually(lambda: Waits.started == 3)
 
     assert Waits.cancelled == 3
+    assert "event=grace_period_over cancelled=3" in caplog.text
     for state_id in states:
         said = service.report_of(state_id)
         assert said is not None

@@ -76,6 +76,22 @@ def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
             load_or_create_api_key(path)
 
 
+def test_a_secrets_key_that_is_gone_while_the_database_is_not_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ServerSettings(api_key="k", database=tmp_path / "state.db")
+    settings.load_secrets_key()
+    assert not caplog.records
+
+    (tmp_path / "state.db").touch()
+    settings.load_secrets_key()
+    assert not caplog.records
+
+    (tmp_path / "state.db.secrets-key").unlink()
+    settings.load_secrets_key()
+    assert "EXOSPHERE_SECRETS_KEY" in caplog.text
+
+
 def test_an_api_key_can_travel_in_a_header(tmp_path: Path) -> None:
     key = load_or_create_api_key(tmp_path / "key")
     assert ServerSettings(api_key=key).api_key == key
