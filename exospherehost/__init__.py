@@ -1,8 +1,6 @@
 """Typed Python SDK of ExosphereHost: nodes, runtimes, graphs and triggers."""
 
-from importlib.metadata import version as _version
-
-from exospherehost._config import Timeouts
+from exospherehost._config import VERSION, Timeouts
 from exospherehost._errors import (
     APIConnectionError,
     APIError,
@@ -39,8 +37,6 @@ from exospherehost._node import BaseNode
 from exospherehost._runtime import Runtime
 from exospherehost._signals import PruneSignal, ReQueueAfterSignal
 from exospherehost._state_manager import StateManager
-
-VERSION = _version("exospherehost")
 
 __all__ = [
     "VERSION",

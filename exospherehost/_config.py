@@ -11,10 +11,13 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from exospherehost._errors import ConfigurationError
+
+VERSION = version("exospherehost")
 
 URI_VARIABLE = "EXOSPHERE_STATE_MANAGER_URI"
 KEY_VARIABLE = "EXOSPHERE_API_KEY"

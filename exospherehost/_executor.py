@@ -9,13 +9,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor as ThreadPool
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar, cast
-
-from pydantic import BaseModel, ValidationError
+from typing import Any, TypeAlias, cast
 
 from exospherehost._errors import APIError, BadRequestError, PayloadTooLargeError, UnprocessableEntityError
 from exospherehost._node import BaseNode, declares_secrets
-from exospherehost._redaction import Redactor, describe_exception, describe_refusal, describe_validation_error
+from exospherehost._redaction import Redactor, describe_exception, describe_refusal, validated
 from exospherehost._session import Session
 from exospherehost._signals import PruneSignal, ReQueueAfterSignal
 from exospherehost_client.models import ClaimedState
@@ -25,8 +23,6 @@ logger = logging.getLogger(__name__)
 HAND_BACK_DELAY_MS = 1
 LAST_REPORT_SECONDS = 10.0
 """How long a report may take after the runtime has been told to end now."""
-
-M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +140,10 @@ class Executor:
             if node_class is None:
                 return Errored(f"this runtime has no node {state.node_name!r}; it has {', '.join(self._nodes)}")
             node = node_class()
-            node.inputs = _validated(node_class.Inputs, state.inputs)
+            node.inputs = validated(node_class.Inputs, state.inputs, _StateError)
             if declares_secrets(node_class):
                 secrets.update(await self._session.get_secrets(state.state_id))
-            node.secrets = _validated(node_class.Secrets, secrets)
+            node.secrets = validated(node_class.Secrets, secrets, _StateError)
             return Executed(_dumped(node_class, await self._call(node)))
         except PruneSignal as signal:
             return Pruned(signal.data)
@@ -212,23 +208,14 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _validated(model: type[M], values: Mapping[str, Any]) -> M:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problem = describe_validation_error(error)
-    # Raised out here: a context would hold pydantic's own error, which quotes what it refused.
-    raise _StateError(problem)
-
-
 def _dumped(node: type[BaseNode], result: Any) -> list[dict[str, Any]]:
     items = cast("Sequence[Any]", result) if isinstance(result, list | tuple) else () if result is None else (result,)
-    outputs: list[BaseModel] = []
+    outputs: list[dict[str, Any]] = []
     for output in items:
         if not isinstance(output, node.Outputs):
             raise _StateError(
                 f"{node.__name__}.execute returned a {type(output).__name__}; return {node.__name__}.Outputs, "
                 "a list of them, or None"
             )
-        outputs.append(output)
-    return [output.model_dump(mode="json", by_alias=True) for output in outputs]
+        outputs.append(output.model_dump(mode="json", by_alias=True))
+    return outputs

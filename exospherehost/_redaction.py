@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import quote, quote_plus
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound=BaseModel)
 
 MASK = "[redacted]"
 MAX_ERROR_LENGTH = 16_384
@@ -55,6 +57,20 @@ def describe_validation_error(error: ValidationError) -> str:
     issues = error.errors(include_url=False, include_context=False, include_input=False)
     lines = [f"{'.'.join(map(str, issue['loc'])) or '(whole)'}: {issue['msg']}" for issue in issues]
     return f"{len(issues)} validation error(s) for {error.title}: " + "; ".join(lines)
+
+
+def validated(model: type[M], values: object, error_class: Callable[[str], Exception]) -> M:
+    """Validate values, and raise an error of the given class that does not hold them.
+
+    Raises:
+        Exception: what `error_class` makes of the description.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problem = describe_validation_error(error)
+    # Raised out here: a context would hold pydantic's own error, which quotes what it refused.
+    raise error_class(problem)
 
 
 def describe_refusal(error: BaseException, redact: Redactor) -> str:

@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from exospherehost._carrier import Carrier, HttpxCarrier
-from exospherehost._config import DEFAULT_API_VERSION, KEY_VARIABLE, URI_VARIABLE, ConnectionSettings
+from exospherehost._config import DEFAULT_API_VERSION, KEY_VARIABLE, URI_VARIABLE, VERSION, ConnectionSettings
 from exospherehost._errors import (
     APIConnectionError,
     APIError,
@@ -89,8 +88,7 @@ class Session:
         self._backoff = backoff or Backoff()
         self._redact = Redactor(settings.protected_values())
         self._namespace = settings.namespace
-        user_agent = f"exospherehost-python/{version('exospherehost')}"
-        self._carriers = [HttpxCarrier(settings, uri, user_agent) for uri in settings.uris]
+        self._carriers = [HttpxCarrier(settings, uri, f"exospherehost-python/{VERSION}") for uri in settings.uris]
 
     @property
     def raw_carrier(self) -> HttpxCarrier:
@@ -234,8 +232,9 @@ class Session:
         protect: Iterable[str] = (),
         backoff: Backoff | None = None,
     ) -> Response[T]:
-        if request.path.startswith(f"/{DEFAULT_API_VERSION}/"):
-            path = f"/{self._settings.api_version}{request.path.removeprefix(f'/{DEFAULT_API_VERSION}')}"
+        prefix = f"/{DEFAULT_API_VERSION}/"
+        if self._settings.api_version != DEFAULT_API_VERSION and request.path.startswith(prefix):
+            path = f"/{self._settings.api_version}/{request.path.removeprefix(prefix)}"
             request = dataclasses.replace(request, path=path)
         redact = Redactor((*self._settings.protected_values(), *protect)) if protect else self._redact
         started = time.monotonic()

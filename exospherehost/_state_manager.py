@@ -8,12 +8,12 @@ import ssl
 import time
 import uuid
 import warnings
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, overload
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from typing_extensions import deprecated
 
 from exospherehost import _config
@@ -29,7 +29,7 @@ from exospherehost._errors import (
     UnsupportedByServerError,
 )
 from exospherehost._graph import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
-from exospherehost._redaction import Redactor, describe_validation_error
+from exospherehost._redaction import Redactor, validated
 from exospherehost._session import IDEMPOTENCY, TRIGGER_STATES, ServiceMemory, Session
 from exospherehost_client import AuthenticatedClient, models
 from exospherehost_client.types import Response
@@ -189,22 +189,19 @@ class StateManager:
         state, states, inputs, store = _published_form(state, states, inputs, store)
         entries = _entries(state, states, inputs)
         _check_key(idempotency_key)
+        body: Json = {"store": store or {}, "start_delay": start_delay}
+        if entries is None:
+            body["inputs"] = inputs or {}
+        else:
+            # Whole, since what was never set would be left out: an entry without inputs has empty ones.
+            body["states"] = [entry.model_dump() for entry in entries]
         # Checked before the service is asked for anything.
-        request = _checked(
-            models.TriggerGraphRequest,
-            {"store": store or {}, "inputs": inputs or {}, "start_delay": start_delay},
-            InvalidTriggerError,
-        )
+        request = validated(models.TriggerGraphRequest, body, _as(InvalidTriggerError))
         async with self._connected() as session:
             extensions = await self._known_extensions(session, needed=entries is not None)
             if entries is not None and TRIGGER_STATES not in extensions:
-                request.inputs = await self._as_root_inputs(session, graph_name, entries)
+                request.inputs, request.states = await self._as_root_inputs(session, graph_name, entries), None
                 entries = None
-            elif entries is not None:
-                # Whole, since what was never set would be left out: an entry without inputs has empty ones.
-                states_in_full = [entry.model_dump() for entry in entries]
-                fields = {"store": request.store, "start_delay": start_delay, "states": states_in_full}
-                request = models.TriggerGraphRequest.model_validate(fields)
             honoured = IDEMPOTENCY in extensions
             if idempotency_key is None and honoured:
                 idempotency_key = str(uuid.uuid4())
@@ -273,15 +270,16 @@ class StateManager:
             APIError: the request did not end well.
         """
         checked_segment("graph_name", graph_name)
-        body: Json = {"secrets": secrets, "nodes": _dumped(graph_nodes, GraphNodeModel, "graph_nodes")}
+        nodes = _of_kind(GraphNodeModel, graph_nodes, "graph_nodes")
+        body: Json = {"secrets": secrets, "nodes": [node.model_dump() for node in nodes]}
         if retry_policy is not None:
-            body["retry_policy"] = _dumped([retry_policy], RetryPolicyModel, "retry_policy")[0]
+            body["retry_policy"] = _of_kind(RetryPolicyModel, [retry_policy], "retry_policy")[0].model_dump()
         if store_config is not None:
-            body["store_config"] = _dumped([store_config], StoreConfigModel, "store_config")[0]
+            body["store_config"] = _of_kind(StoreConfigModel, [store_config], "store_config")[0].model_dump()
         if triggers is not None:
-            _dumped(triggers, CronTrigger, "triggers")
-            body["triggers"] = [trigger.to_trigger().model_dump() for trigger in triggers]
-        request = _checked(models.UpsertGraphRequest, body, ConfigurationError)
+            crons = _of_kind(CronTrigger, triggers, "triggers")
+            body["triggers"] = [cron.to_trigger().model_dump() for cron in crons]
+        request = validated(models.UpsertGraphRequest, body, _as(ConfigurationError))
         self._roots.pop(graph_name, None)
         deadline = time.monotonic() + validation_timeout
         async with self._connected() as session:
@@ -404,22 +402,18 @@ def _check_key(key: str | None) -> None:
         )
 
 
-def _checked(model: type[M], values: Json, error_class: type[ExosphereError]) -> M:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problem = describe_validation_error(error)
-    # Raised out here: a context would hold pydantic's own error, which quotes what it refused.
-    raise error_class(f"nothing was sent: {problem}")
+def _as(error_class: type[ExosphereError]) -> Callable[[str], ExosphereError]:
+    return lambda problem: error_class(f"nothing was sent: {problem}")
 
 
-def _dumped(values: Sequence[BaseModel], kind: type[BaseModel], name: str) -> list[Json]:
+def _of_kind(kind: type[M], values: Sequence[M], name: str) -> Sequence[M]:
     if not isinstance(values, Iterable):
         raise ConfigurationError(f"{name} is a {type(values).__name__}; pass a list of {kind.__name__}")
-    for value in values:
+    checked = list(values)
+    for value in checked:
         if not isinstance(value, kind):
             raise ConfigurationError(f"{name} has a {type(value).__name__} where a {kind.__name__} belongs")
-    return [value.model_dump() for value in values]
+    return checked
 
 
 def _json(response: Response[Any]) -> Json:

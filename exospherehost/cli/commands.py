@@ -9,14 +9,13 @@ import signal
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 import httpx
 from rich.console import Console
 
-from exospherehost._config import KEY_VARIABLE, URI_VARIABLE, default_log_level
+from exospherehost._config import KEY_VARIABLE, URI_VARIABLE, VERSION, default_log_level
 from exospherehost._errors import ConfigurationError
 from exospherehost._logging import FORMAT
 from exospherehost.cli.report import show_runs
@@ -44,7 +43,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 
 
 @click.group(context_settings=_HELP)
-@click.version_option(version("exospherehost"), prog_name="exospherehost")
+@click.version_option(VERSION, prog_name="exospherehost")
 def cli() -> None:
     """Run an ExosphereHost state manager on this machine."""
 

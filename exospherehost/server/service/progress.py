@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 
 from exospherehost.server.records import JoinProgress, RunCounts, RunRecord, StateChange, StateRecord
@@ -129,7 +130,8 @@ class RunProgress:
                     raise
                 if on_failure is JoinFailure.SKIP:
                     continue
-                state = self._failed_uniting_state(node, parents, str(error))
+                stillborn = self.new_state(node, {}, parents, due_at=self._context.clock.now_ms())
+                state = replace(stillborn, status=Status.NEXT_CREATED_ERROR, error=str(error))
             self._unit.add_firing(united_id, node.identifier)
             self.create([state])
 
@@ -140,26 +142,6 @@ class RunProgress:
         outputs = {identifier: found[state_id] for identifier, state_id in needed.items()}
         inputs = plan.resolve(outputs, self._run.store)
         return self.new_state(node, inputs, parents, due_at=self._context.clock.now_ms())
-
-    def _failed_uniting_state(self, node: GraphNodeSpec, parents: Mapping[str, str], reason: str) -> StateRecord:
-        now_ms = self._context.clock.now_ms()
-        return StateRecord(
-            id=self._context.ids.new_id(),
-            run_key=self._run.key,
-            namespace=node.namespace,
-            node_name=node.node_name,
-            identifier=node.identifier,
-            status=Status.NEXT_CREATED_ERROR,
-            inputs={},
-            outputs={},
-            error=reason,
-            parents=parents,
-            retry_count=0,
-            fanout_id=None,
-            enqueue_after=now_ms,
-            created_at=now_ms,
-            updated_at=now_ms,
-        )
 
     def _tally(self, parents: Mapping[str, str], before: Status | None, after: Status) -> None:
         if before is not None:
