@@ -1,28 +1,24 @@
-"""What carries a request: one interface, so that the hot path can change what is below it."""
+"""What carries a request: one interface, so that the hot path can have a leaner one than the raw client."""
 
 from __future__ import annotations
 
-import asyncio
+import logging
+import ssl
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
-import httpx
-
-from exospherehost._config import ClientCertificate, ConnectionSettings
-from exospherehost._errors import APIConnectionError, APITimeoutError, ConfigurationError
-from exospherehost_client import AuthenticatedClient
+from exospherehost._config import ConnectionSettings
 from exospherehost_client.types import RawResponse, Request
 
-MAX_CONNECTIONS = 8
-"""httpx looks through all its connections at each request, so few busy ones carry more than many."""
-
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+logger = logging.getLogger(__name__)
 
 
 class Carrier(Protocol):
     """Takes requests to one service and brings back what it answered, whatever the status."""
 
     async def send(self, request: Request) -> RawResponse:
-        """Send one request.
+        """Send one request, and at most once.
 
         Raises:
             APIConnectionError: there was no response; its `sent` tells whether the service may have
@@ -32,74 +28,71 @@ class Carrier(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection; what is sent afterwards fails."""
         ...
 
 
-class HttpxCarrier:
-    """Carries requests with httpx.
+class CarrierFactory(Protocol):
+    """Makes the carrier to one service, without opening a connection yet."""
 
-    Attributes:
-        client: the generated client, authenticated; what users get as the raw client.
+    def __call__(self, settings: ConnectionSettings, uri: str, user_agent: str) -> Carrier: ...
+
+
+def fastest_carrier(settings: ConnectionSettings, uri: str, user_agent: str) -> Carrier:
+    """Make the carrier for a runtime: pyreqwest where it is installed and can do what is asked, else httpx.
+
+    httpx's own pool costs ten times the processor time at 16 requests in flight (benchmarks/README.md), but
+    takes every TLS and proxy setting.
     """
-
-    def __init__(self, settings: ConnectionSettings, uri: str, user_agent: str) -> None:
-        timeouts = settings.timeouts
-        self.client = AuthenticatedClient(
-            uri,
-            settings.key,
-            headers={"user-agent": user_agent, **settings.headers},
-            timeout=httpx.Timeout(
-                connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool
-            ),
-            verify=settings.verify,
-            cert=settings.cert,
-            proxy=settings.proxy,
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-        )
-        # Waiting here and not inside httpx keeps its pool's own queue, which it scans, empty.
-        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._pool_timeout = timeouts.pool
-        self._files = f"verify={settings.verify!r}" + (
-            "" if settings.cert is None else f" or cert={_file(settings.cert)!r}"
-        )
-
-    async def send(self, request: Request) -> RawResponse:
-        """Send one request; see :class:`Carrier`."""
-        self._open()
+    # Imported here: each costs tens of milliseconds, and a program needs one of them or none.
+    reason = _beyond_pyreqwest(settings, uri)
+    if reason is None:
         try:
-            async with asyncio.timeout(self._pool_timeout):
-                await self._places.acquire()
-        except TimeoutError:
-            raise APITimeoutError("no connection of the pool became free in time", sent=False) from None
-        try:
-            return await self.client.send_async(request)
-        except httpx.TimeoutException as error:
-            raise APITimeoutError(_text(error), sent=not isinstance(error, _NEVER_SENT)) from None
-        # What TLS says after the handshake, httpx lets through as it is: an OSError.
-        except (httpx.RequestError, OSError) as error:
-            raise APIConnectionError(_text(error), sent=not isinstance(error, _NEVER_SENT)) from None
-        finally:
-            self._places.release()
+            from exospherehost._pyreqwest_carrier import PyreqwestCarrier  # noqa: PLC0415
 
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self.client.aclose()
+            fast = PyreqwestCarrier(settings, uri, user_agent)
+        except (ImportError, RuntimeError) as error:
+            reason = str(error)
+        else:
+            logger.debug("event=carrier uri=%s carrier=pyreqwest", uri)
+            return fast
+    from exospherehost._httpx_carrier import HttpxCarrier  # noqa: PLC0415
 
-    def _open(self) -> None:
-        try:
-            self.client.get_async_httpx_client()
-        except OSError as error:
-            raise ConfigurationError(f"{self._files} names a file that cannot be used: {_text(error)}") from None
-        except ImportError as error:
-            raise ConfigurationError(f"proxy= needs another package: {error}") from None
+    logger.debug("event=carrier uri=%s carrier=httpx reason=%s", uri, reason)
+    return HttpxCarrier(settings, uri, user_agent)
 
 
-def _file(cert: ClientCertificate) -> str:
-    # The third of three is a password.
-    return cert if isinstance(cert, str) else cert[0]
+def _beyond_pyreqwest(settings: ConnectionSettings, uri: str) -> str | None:
+    """Say which setting only httpx takes, or None."""
+    # pyreqwest can trust authorities beside the system's, but not in place of them.
+    is_verified_otherwise = not isinstance(settings.verify, bool)
+    is_verified = settings.verify is True and uri.startswith("https:")
+    reasons = (
+        # pyreqwest takes even encoded dots for steps in the path.
+        (settings.namespace in {".", ".."}, "the namespace is made of dots"),
+        (settings.proxy is not None, "a proxy is set"),
+        (settings.cert is not None, "a client certificate is set"),
+        (is_verified_otherwise, "authorities of one's own are set"),
+        (is_verified and _has_own_authorities(), "SSL_CERT_FILE or SSL_CERT_DIR is set"),
+        (_is_proxied(uri), "the environment names a proxy"),
+    )
+    return next((reason for applies, reason in reasons if applies), None)
 
 
-def _text(error: Exception) -> str:
-    name = type(error).__name__
-    return f"{name}: {error}" if str(error) else name
+def _has_own_authorities() -> bool:
+    """Tell whether the environment names other authorities than the system's, as httpx has it."""
+    paths = ssl.get_default_verify_paths()
+    # A path that does not exist is None there, which says the same of the environment's as of the default one.
+    file = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
+    folder = paths.openssl_capath if Path(paths.openssl_capath).is_dir() else None
+    return (paths.cafile, paths.capath) != (file, folder)
+
+
+def _is_proxied(uri: str) -> bool:
+    """Tell whether the environment, or the system's settings, have a proxy for a URI, as httpx finds out."""
+    # Imported here: it brings the standard library's whole HTTP client.
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415
+
+    parts = urlsplit(uri)
+    proxies = getproxies()
+    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.netloc)

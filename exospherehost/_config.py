@@ -28,6 +28,12 @@ CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
 WRITE_TIMEOUT = 30.0
 POOL_TIMEOUT = 30.0
+IDLE_SECONDS = 4.0
+"""How long an idle connection is kept: less than the 5 s after which uvicorn and many others close theirs.
+
+A request that goes out in the moment in which the service closes the connection is lost, and nobody can tell
+whether it was read.
+"""
 
 LONGEST_NAME = 1_000
 """Letters in a name that stands in a path; services and proxies bound the whole path at some 8,000 bytes."""
@@ -37,6 +43,8 @@ DEFAULT_BATCH_SIZE = 16
 DEFAULT_WORKERS = 4
 DEFAULT_POLL_INTERVAL = 1.0
 DEFAULT_GRACE_PERIOD = 30.0
+DEFAULT_LEASE = 60.0
+LONGEST_LEASE = 86_400
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

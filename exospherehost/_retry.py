@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 from exospherehost._errors import APIConnectionError, APIStatusError
 
-TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_TRANSIENT_STATUSES = frozenset({408, 425, 429})
+# Not Implemented and HTTP Version Not Supported: another try will not change either.
+_LASTING_FAULTS = frozenset({501, 505})
 
 
 def is_transient(error: Exception) -> bool:
     """Tell whether the same request may succeed a little later."""
     if isinstance(error, APIStatusError):
-        return error.status_code in TRANSIENT_STATUSES
+        # Whatever else is above 500 is a fault of the service or, with numbers of its own, of a proxy before it.
+        return error.status_code in _TRANSIENT_STATUSES or (
+            error.status_code >= 500 and error.status_code not in _LASTING_FAULTS
+        )
     return isinstance(error, APIConnectionError)
 
 
@@ -51,6 +56,15 @@ class Backoff:
         """Return the seconds to wait after the given attempt (1 and up), or None to give up."""
         if attempt >= self.attempts or elapsed >= self.max_elapsed:
             return None
+        return self.delay_after(attempt, error, uniform)
+
+    def delay_after(
+        self, attempt: int, error: Exception, uniform: Callable[[float, float], float] = random.uniform
+    ) -> float:
+        """Return the seconds to wait after the given attempt (1 and up), without any bound on how many.
+
+        A server's Retry-After goes before the backoff, up to `maximum`.
+        """
         retry_after = error.retry_after if isinstance(error, APIStatusError) else None
         if retry_after is not None:
             return min(retry_after, self.maximum)

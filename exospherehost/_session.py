@@ -1,30 +1,27 @@
-"""The only caller of the generated operations: pool, time-outs, retries, status to error, redaction."""
+"""The only caller of the generated operations: retries, status to error, failover, redaction, extensions."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar
 
-from exospherehost._carrier import Carrier, HttpxCarrier
-from exospherehost._config import DEFAULT_API_VERSION, KEY_VARIABLE, URI_VARIABLE, VERSION, ConnectionSettings
+from exospherehost._carrier import Carrier, CarrierFactory
+from exospherehost._config import DEFAULT_API_VERSION, VERSION, ConnectionSettings
 from exospherehost._errors import (
     APIConnectionError,
     APIError,
     APIResponseError,
-    APIStatusError,
+    AuthenticationError,
     BadRequestError,
     TriggerOutcomeUnknownError,
-    status_error_class,
 )
 from exospherehost._redaction import Redactor
+from exospherehost._responses import described, read_extensions
 from exospherehost._retry import Backoff, is_transient, never_reached_the_service
 from exospherehost_client import errors as client_errors
 from exospherehost_client import models
@@ -34,8 +31,10 @@ from exospherehost_client.api.states import (
     enqueue_states,
     get_state_secrets,
     prune_state,
+    renew_leases,
     report_errored,
     report_executed,
+    report_states,
     requeue_state,
 )
 from exospherehost_client.types import RawResponse, Request, Response
@@ -46,19 +45,21 @@ T = TypeVar("T")
 
 TRIGGER_STATES = "trigger-states"
 IDEMPOTENCY = "idempotency"
+WAIT = "wait"
+LEASE = "lease"
+BATCH_REPORT = "batch-report"
 
-# Without leases a report that is given up leaves its state QUEUED for ever, so the service's absence is sat out.
+ASK_AGAIN_SECONDS = 5.0
+"""How long a failure to learn the extensions counts as having none."""
+
+_DOCUMENT = Request("GET", "/openapi.json")
+# Without leases a state that is given up stays QUEUED for ever, so the service's absence is sat out.
 _FOR_A_CLAIMED_STATE = Backoff(attempts=1_000, max_elapsed=600.0)
 
-_EXTENSION_MARK = "x-exosphere-extension"
-_SNIPPET_LENGTH = 200
-_DOCUMENT = Request("GET", "/openapi.json")
 
-# What to do about the refusals that speak of the configuration and not of the call.
-_REMEDIES = {
-    (401, "Invalid API key"): f"; correct key= or the variable {KEY_VARIABLE}",
-    (404, "Not Found"): f"; there is no such path: correct state_manager_uri= or the variable {URI_VARIABLE}",
-}
+def _may_pass(error: APIError) -> bool:
+    """Tell whether reading again may help: besides transient faults, a key may be put right, a proxy's page go."""
+    return is_transient(error) or isinstance(error, APIResponseError | AuthenticationError)
 
 
 class ServiceMemory:
@@ -67,32 +68,38 @@ class ServiceMemory:
     def __init__(self) -> None:
         self.current = 0
         self.extensions: dict[str, frozenset[str]] = {}
+        self.asked_in_vain = float("-inf")
 
 
 class Session:
-    """Speaks to the service over one pool of connections; an async context manager.
+    """Speaks to the service over the carriers that it makes; an async context manager.
 
     It belongs to the event loop that it was entered in.
 
     Args:
         settings: where the service is.
+        make_carrier: makes what carries the requests, one for each service that the settings name.
         memory: shared by the sessions of one owner.
         backoff: how to try again what may be sent again.
     """
 
     def __init__(
-        self, settings: ConnectionSettings, memory: ServiceMemory | None = None, backoff: Backoff | None = None
+        self,
+        settings: ConnectionSettings,
+        make_carrier: CarrierFactory,
+        memory: ServiceMemory | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
         self._settings = settings
         self._memory = memory or ServiceMemory()
         self._backoff = backoff or Backoff()
         self._redact = Redactor(settings.protected_values())
         self._namespace = settings.namespace
-        self._carriers = [HttpxCarrier(settings, uri, f"exospherehost-python/{VERSION}") for uri in settings.uris]
+        self._carriers = [make_carrier(settings, uri, f"exospherehost-python/{VERSION}") for uri in settings.uris]
 
     @property
-    def raw_carrier(self) -> HttpxCarrier:
-        """The carrier of the service in use."""
+    def carrier(self) -> Carrier:
+        """The carrier to the service in use."""
         return self._carriers[self._memory.current]
 
     async def __aenter__(self) -> Self:
@@ -111,45 +118,67 @@ class Session:
     # ---- nodes and states: what a runtime calls ------------------------------------------------
 
     async def register_nodes(self, body: models.RegisterNodesRequest) -> models.RegisterNodesResponse:
-        """Register nodes; sent again after a transient fault, since it is an upsert."""
+        """Register nodes, once: who calls decides whether to send it again, since it is an upsert."""
         request = register_nodes.build_request(self._namespace, body=body)
-        return (await self._send(request, register_nodes.parse_response, may_resend=is_transient)).parsed
+        return (await self._send(request, register_nodes.parse_response)).parsed
 
-    async def claim(self, nodes: list[str], batch_size: int) -> list[models.ClaimedState]:
-        """Claim due states, once: who calls decides when to claim again."""
+    async def claim(
+        self, nodes: list[str], batch_size: int, *, lease_ms: int | None = None, wait: int | None = None
+    ) -> list[models.ClaimedState]:
+        """Claim due states, once: who calls decides when to claim again.
+
+        Args:
+            nodes: names of nodes.
+            batch_size: the most states.
+            lease_ms: with the extension `lease`, how long the claim holds, in milliseconds.
+            wait: with the extension `wait`, how long the service may hold the request, in seconds.
+        """
         body = models.EnqueueStatesRequest(nodes=nodes, batch_size=batch_size)
-        request = enqueue_states.build_request(self._namespace, body=body)
+        if lease_ms is not None:
+            body.lease_ms = lease_ms
+        prefer = None if wait is None else f"wait={wait}"
+        request = enqueue_states.build_request(self._namespace, body=body, prefer=prefer)
         return (await self._send(request, enqueue_states.parse_response)).parsed.states
+
+    async def renew(self, state_ids: list[str], lease_ms: int) -> set[str]:
+        """Renew leases, once; returns the ids of the states that are still held."""
+        body = models.RenewLeasesRequest(state_ids=state_ids, lease_ms=lease_ms)
+        request = renew_leases.build_request(self._namespace, body=body)
+        return {lease.state_id for lease in (await self._send(request, renew_leases.parse_response)).parsed.held}
 
     async def get_secrets(self, state_id: str) -> dict[str, str]:
         """Read the secrets for executing a state."""
         request = get_state_secrets.build_request(self._namespace, state_id)
         response = await self._send(
-            request, get_state_secrets.parse_response, may_resend=is_transient, backoff=_FOR_A_CLAIMED_STATE
+            request, get_state_secrets.parse_response, may_resend=_may_pass, backoff=_FOR_A_CLAIMED_STATE
         )
         return response.parsed.secrets
 
-    async def report_executed(self, state_id: str, outputs: list[dict[str, Any]]) -> None:
-        """Report success."""
-        body = models.ExecutedRequest(outputs=outputs)
-        request = report_executed.build_request(self._namespace, state_id, body=body)
-        await self._report(request, report_executed.parse_response)
+    async def report(self, report: models.StateReport) -> None:
+        """Send one outcome, once: who calls decides whether to send it again."""
+        namespace, state_id = self._namespace, report.state_id
+        if report.executed is not None:
+            request = report_executed.build_request(namespace, state_id, body=report.executed)
+            await self._send(request, report_executed.parse_response)
+        elif report.errored is not None:
+            request = report_errored.build_request(namespace, state_id, body=report.errored)
+            await self._send(request, report_errored.parse_response)
+        elif report.prune is not None:
+            request = prune_state.build_request(namespace, state_id, body=report.prune)
+            await self._send(request, prune_state.parse_response)
+        elif report.requeue is not None:
+            request = requeue_state.build_request(namespace, state_id, body=report.requeue)
+            await self._send(request, requeue_state.parse_response)
+        else:
+            raise ValueError(f"the report of state {state_id} has no outcome")
 
-    async def report_errored(self, state_id: str, error: str) -> None:
-        """Report failure; the text has been redacted by the caller."""
-        request = report_errored.build_request(self._namespace, state_id, body=models.ErroredRequest(error=error))
-        await self._report(request, report_errored.parse_response)
-
-    async def prune(self, state_id: str, data: dict[str, Any]) -> None:
-        """End a state without next states."""
-        request = prune_state.build_request(self._namespace, state_id, body=models.PruneRequest(data=data))
-        await self._report(request, prune_state.parse_response)
-
-    async def requeue(self, state_id: str, delay_ms: int) -> None:
-        """Give a state back, to be due again after a delay in milliseconds."""
-        body = models.RequeueRequest(enqueue_after=delay_ms)
-        request = requeue_state.build_request(self._namespace, state_id, body=body)
-        await self._report(request, requeue_state.parse_response)
+    async def report_together(self, reports: Sequence[models.StateReport]) -> list[models.StateReportResult]:
+        """Send outcomes in one request, once, on a service with `batch-report`; one result each, in order."""
+        request = report_states.build_request(self._namespace, body=models.ReportStatesRequest(reports=list(reports)))
+        results = (await self._send(request, report_states.parse_response)).parsed.results
+        if len(results) != len(reports):
+            raise APIResponseError(f"{len(reports)} reports were answered with {len(results)} results")
+        return results
 
     # ---- graphs: what a state manager calls ----------------------------------------------------
 
@@ -196,32 +225,46 @@ class Session:
         """
         uri = self._settings.uris[self._memory.current]
         known = self._memory.extensions.get(uri)
+        return known if known is not None else await self._ask_for_extensions(uri, may_resend=is_transient)
+
+    async def _ask_for_extensions(self, uri: str, may_resend: Callable[[APIError], bool]) -> frozenset[str]:
+        found = (await self._send(_DOCUMENT, read_extensions, may_resend=may_resend)).parsed
+        self._memory.extensions[uri] = found
+        return found
+
+    async def learn_extensions(self) -> None:
+        """Ask which extensions the service has, and again after transient faults; goes on without in the end."""
+        try:
+            await self.extensions()
+        except APIError as error:
+            self._memory.asked_in_vain = time.monotonic()
+            logger.debug("event=extensions_unknown reason=%s", error)
+
+    async def offers(self, extension: str) -> bool:
+        """Tell whether the service has an extension; no, while it cannot be asked."""
+        uri = self._settings.uris[self._memory.current]
+        known = self._memory.extensions.get(uri)
         if known is None:
-            found = await self._send(_DOCUMENT, _read_extensions, may_resend=is_transient)
-            known = self._memory.extensions[uri] = found.parsed
-        return known
+            if time.monotonic() - self._memory.asked_in_vain < ASK_AGAIN_SECONDS:
+                return False
+            try:
+                # Once: work goes on without them meanwhile.
+                known = await self._ask_for_extensions(uri, may_resend=lambda _: False)
+            except APIError as error:
+                self._memory.asked_in_vain = time.monotonic()
+                logger.debug("event=extensions_unknown reason=%s", error)
+                return False
+        return extension in known
+
+    def is_known_to_offer(self, extension: str) -> bool:
+        """Tell whether the service is known to have an extension, without asking it."""
+        return extension in self._memory.extensions.get(self._settings.uris[self._memory.current], ())
+
+    def forget_extensions(self) -> None:
+        """Ask again: the service answered 404 or 405 to what it said it had."""
+        self._memory.extensions.pop(self._settings.uris[self._memory.current], None)
 
     # ---- sending -------------------------------------------------------------------------------
-
-    async def _report(self, request: Request, parse: Callable[[RawResponse], Response[Any]]) -> None:
-        """Send a report until it is acknowledged or refused.
-
-        A service answers 400 to a report that it has taken before (contract, section 7), so a 400 that
-        follows an attempt with an unknown outcome settles the report.
-        """
-        unknown = False
-
-        def may_resend(error: APIError) -> bool:
-            nonlocal unknown
-            unknown = unknown or not never_reached_the_service(error)
-            return is_transient(error)
-
-        try:
-            await self._send(request, parse, may_resend=may_resend, backoff=_FOR_A_CLAIMED_STATE)
-        except BadRequestError:
-            if not unknown:
-                raise
-            logger.info("event=report_settled path=%s", request.path)
 
     async def _send(
         self,
@@ -262,7 +305,7 @@ class Session:
             return parse(raw)
         except client_errors.ApiError as error:
             # Raised outside of this block: the generated error holds the body, and a context would keep it.
-            failure = _described(error, request, redact)
+            failure = described(error, request, redact)
         raise failure
 
     async def _carry(self, request: Request, redact: Redactor) -> RawResponse:
@@ -284,65 +327,3 @@ class Session:
                 text = redact(f"{request.method} {request.path}: no response from the state manager at {uri} ({error})")
                 failure = type(error)(text, sent=error.sent)
             raise failure
-
-
-def _described(error: client_errors.ApiError, request: Request, redact: Redactor) -> APIError:
-    """Turn the generated client's error into ours, without any value that was sent."""
-    where = f"{request.method} {request.path}"
-    about = f" (request id {error.request_id})" if error.request_id else ""
-    if isinstance(error, client_errors.InvalidResponse):
-        return APIResponseError(
-            redact(f"{where} answered {error.status_code} with a body that cannot be read: {error.detail}{about}")
-        )
-    # Redacted before anything is cut: a value cut in two would not be found any more.
-    detail = redact(error.detail) or redact(_plain(error.content))[:_SNIPPET_LENGTH]
-    cls: type[APIStatusError] = status_error_class(error.status_code)
-    about += _REMEDIES.get((error.status_code, detail), "")
-    return cls(
-        f"{redact(where)} answered {error.status_code}: {detail or '(no text)'}{about}",
-        status_code=error.status_code,
-        detail=detail,
-        request_id=error.request_id,
-        retry_after=_retry_after(error.headers),
-    )
-
-
-def _plain(content: bytes) -> str:
-    """A body that is not in the contract's form, such as a proxy's page, on one line."""
-    return " ".join(content.decode("utf-8", "replace").split())
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read Retry-After, in seconds: a number, or the time of day that it names."""
-    value = headers.get("retry-after", "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def _read_extensions(raw: RawResponse) -> Response[frozenset[str]]:
-    """Collect the extensions that a served document marks."""
-    found: set[str] = set()
-    if raw.status_code >= 500 or raw.status_code in (401, 403, 408, 429):
-        raise client_errors.UndocumentedStatus(raw.status_code, headers=raw.headers, content=raw.content)
-    try:
-        pending: list[Any] = [json.loads(raw.content)] if raw.status_code == 200 else []
-    except (ValueError, RecursionError):
-        pending = []
-    while pending:
-        part = pending.pop()
-        if isinstance(part, dict):
-            members = cast("dict[str, Any]", part)
-            mark = members.get(_EXTENSION_MARK)
-            if isinstance(mark, str):
-                found.add(mark)
-            pending.extend(members.values())
-        elif isinstance(part, list):
-            pending.extend(cast("Iterable[Any]", part))
-    return Response(raw.status_code, raw.headers, raw.content, frozenset(found))

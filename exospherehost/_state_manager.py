@@ -11,7 +11,7 @@ import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
 from typing_extensions import deprecated
@@ -31,8 +31,11 @@ from exospherehost._errors import (
 from exospherehost._graph import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
 from exospherehost._redaction import Redactor, validated
 from exospherehost._session import IDEMPOTENCY, TRIGGER_STATES, ServiceMemory, Session
-from exospherehost_client import AuthenticatedClient, models
+from exospherehost_client import models
 from exospherehost_client.types import Response
+
+if TYPE_CHECKING:
+    from exospherehost_client import AuthenticatedClient
 
 Json: TypeAlias = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -98,7 +101,7 @@ class StateManager:
     async def __aenter__(self) -> Self:
         if self._session is not None:
             raise RuntimeError("this StateManager is open already; make another one, or leave the first block")
-        self._session = Session(self._settings, self._memory)
+        self._session = self._new_session()
         return self
 
     async def __aexit__(
@@ -119,8 +122,12 @@ class StateManager:
         Inside `async with`, it shares this object's pool and is closed with it. Outside, it has a pool
         of its own: use it as a context manager.
         """
-        session = self._session if self._session is not None else Session(self._settings, self._memory)
-        return session.raw_carrier.client
+        session = self._session if self._session is not None else self._new_session()
+        from exospherehost._httpx_carrier import HttpxCarrier  # noqa: PLC0415 - httpx is loaded when it is needed
+
+        carrier = session.carrier
+        assert isinstance(carrier, HttpxCarrier)  # noqa: S101 - what _new_session makes
+        return carrier.client
 
     # ---- triggering ----------------------------------------------------------------------------
 
@@ -306,8 +313,14 @@ class StateManager:
         if self._session is not None:
             yield self._session
             return
-        async with Session(self._settings, self._memory) as session:
+        async with self._new_session() as session:
             yield session
+
+    def _new_session(self) -> Session:
+        # httpx, because the raw client is on it and is to share the pool.
+        from exospherehost._httpx_carrier import HttpxCarrier  # noqa: PLC0415 - as above
+
+        return Session(self._settings, HttpxCarrier, self._memory)
 
     async def _known_extensions(self, session: Session, *, needed: bool) -> frozenset[str]:
         try:

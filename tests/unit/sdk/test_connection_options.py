@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from exospherehost import APIConnectionError, APITimeoutError, ConfigurationError, StateManager, Timeouts
-from exospherehost._carrier import MAX_CONNECTIONS
+from exospherehost._httpx_carrier import MAX_CONNECTIONS
 from tests._support.certificates import Certificate, make_certificate
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager

@@ -1,0 +1,86 @@
+"""What a response means: the service's status as our error, the extensions that it says it has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+from exospherehost._config import KEY_VARIABLE, URI_VARIABLE
+from exospherehost._errors import APIError, APIResponseError, APIStatusError, status_error_class
+from exospherehost._redaction import Redactor
+from exospherehost_client import errors as client_errors
+from exospherehost_client.types import RawResponse, Request, Response
+
+_EXTENSION_MARK = "x-exosphere-extension"
+_SNIPPET_LENGTH = 200
+
+# What to do about the refusals that speak of the configuration and not of the call.
+_REMEDIES = {
+    (401, "Invalid API key"): f"; correct key= or the variable {KEY_VARIABLE}",
+    (404, "Not Found"): f"; there is no such path: correct state_manager_uri= or the variable {URI_VARIABLE}",
+}
+
+
+def described(error: client_errors.ApiError, request: Request, redact: Redactor) -> APIError:
+    """Turn the generated client's error into ours, without any value that was sent."""
+    where = f"{request.method} {request.path}"
+    about = f" (request id {error.request_id})" if error.request_id else ""
+    if isinstance(error, client_errors.InvalidResponse):
+        return APIResponseError(
+            redact(f"{where} answered {error.status_code} with a body that cannot be read: {error.detail}{about}")
+        )
+    # Redacted before anything is cut: a value cut in two would not be found any more.
+    detail = redact(error.detail) or redact(_plain(error.content))[:_SNIPPET_LENGTH]
+    cls: type[APIStatusError] = status_error_class(error.status_code)
+    about += _REMEDIES.get((error.status_code, detail), "")
+    return cls(
+        f"{redact(where)} answered {error.status_code}: {detail or '(no text)'}{about}",
+        status_code=error.status_code,
+        detail=detail,
+        request_id=error.request_id,
+        retry_after=_retry_after(error.headers),
+    )
+
+
+def _plain(content: bytes) -> str:
+    """A body that is not in the contract's form, such as a proxy's page, on one line."""
+    return " ".join(content.decode("utf-8", "replace").split())
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After, in seconds: a number, or the time of day that it names."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def read_extensions(raw: RawResponse) -> Response[frozenset[str]]:
+    """Collect the extensions that a served document marks."""
+    found: set[str] = set()
+    if raw.status_code >= 500 or raw.status_code in (401, 403, 408, 429):
+        raise client_errors.UndocumentedStatus(raw.status_code, headers=raw.headers, content=raw.content)
+    try:
+        pending: list[Any] = [json.loads(raw.content)] if raw.status_code == 200 else []
+    except (ValueError, RecursionError):
+        pending = []
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            members = cast("dict[str, Any]", part)
+            mark = members.get(_EXTENSION_MARK)
+            if isinstance(mark, str):
+                found.add(mark)
+            pending.extend(members.values())
+        elif isinstance(part, list):
+            pending.extend(cast("Iterable[Any]", part))
+    return Response(raw.status_code, raw.headers, raw.content, frozenset(found))
