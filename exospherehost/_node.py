@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, Generic, get_args, get_origin
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -17,6 +20,74 @@ OutputsT = TypeVar("OutputsT", default=Any)
 SecretsT = TypeVar("SecretsT", default=Any)
 
 _MODELS = ("Inputs", "Outputs", "Secrets")
+
+LONGEST_TIMEOUT = 31_536_000
+"""A year, in seconds."""
+
+ExecutionKind: TypeAlias = Literal["auto", "thread", "process"]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a node is executed; declared on its class as `execution = Execution(...)`.
+
+    Attributes:
+        timeout: seconds after which an execution is cancelled and reported as failed. Default: none. A
+            plain function in a thread cannot be stopped: it is left alone, and its result dropped.
+        concurrency: the most executions of this node at once in a runtime, above which its states wait.
+            Default: as many as the runtime has workers.
+        kind: `"auto"` runs `async def` on the event loop and `def` in a thread; `"thread"` runs either
+            in a thread, the first on a loop of its own; `"process"` runs it in a process of its own, for work
+            that keeps a processor busy. The class must then be importable there: not made inside a function, and
+            with `if __name__ == "__main__":` around the start of the runtime. Default: `"auto"`.
+
+    Raises:
+        ConfigurationError: a value breaks a rule.
+    """
+
+    timeout: float | None = None
+    concurrency: int | None = None
+    kind: ExecutionKind = "auto"
+
+    def __post_init__(self) -> None:
+        # A truth value is an int to Python, and a mistake here.
+        is_number = isinstance(self.timeout, int | float) and not isinstance(self.timeout, bool)
+        if self.timeout is not None and not (is_number and 0 < self.timeout <= LONGEST_TIMEOUT):
+            raise ConfigurationError(
+                f"timeout={self.timeout!r} is not a number of seconds above zero, up to {LONGEST_TIMEOUT:,}; "
+                "None is for no timeout"
+            )
+        is_whole = isinstance(self.concurrency, int) and not isinstance(self.concurrency, bool)
+        if self.concurrency is not None and not (is_whole and self.concurrency > 0):
+            raise ConfigurationError(f"concurrency={self.concurrency!r} is not a whole number of at least 1")
+        if self.kind not in get_args(ExecutionKind):
+            raise ConfigurationError(f"kind={self.kind!r} is not one of {', '.join(get_args(ExecutionKind))}")
+
+
+class NodeContext(NamedTuple):
+    """What a node can know of the state that it executes.
+
+    Attributes:
+        namespace: the namespace.
+        node_name: the node's name.
+        identifier: the node's identifier in the graph.
+        state_id: the state's id.
+        graph_name: the graph; None on a service without the extension `context`.
+        run_id: the run; None likewise.
+        attempt: 1 for the first attempt; None likewise.
+        deadline: when this execution is cancelled, UTC; None without a time-out.
+        shared: what the runtime's `lifespan` gave; None without one, and in a process.
+    """
+
+    namespace: str
+    node_name: str
+    identifier: str
+    state_id: str
+    graph_name: str | None = None
+    run_id: str | None = None
+    attempt: int | None = None
+    deadline: datetime | None = None
+    shared: Any = None
 
 
 class _Undeclared(BaseModel):
@@ -40,14 +111,19 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
     Attributes:
         inputs: the state's inputs, an instance of `Inputs`; there during `execute`.
         secrets: the state's secrets, an instance of `Secrets`; there during `execute`.
+        context: the state's ids, its deadline, and what the runtime shares; there during `execute`.
+        execution: time-out, concurrency and kind of execution, for the class.
     """
 
     Inputs: ClassVar[type[BaseModel]] = _Undeclared
     Outputs: ClassVar[type[BaseModel]] = _Undeclared
     Secrets: ClassVar[type[BaseModel]] = _Undeclared
 
+    execution: ClassVar[Execution] = Execution()
+
     inputs: InputsT
     secrets: SecretsT
+    context: NodeContext
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -90,6 +166,7 @@ def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
             problems.append(f"{node.__name__} stands twice in nodes; node names are unique, so rename one class")
         seen.add(node.__name__)
         problems.extend(_execute_problems(node))
+        problems.extend(_execution_problems(node))
         for name in _MODELS:
             problems.extend(_model_problems(node, name))
     if problems:
@@ -123,6 +200,29 @@ def _execute_problems(node: type[BaseNode]) -> list[str]:
     if _needs_arguments(node, given=0):
         problems.append(f"{node.__name__}.__init__ wants arguments; the runtime makes instances without any")
     return problems
+
+
+def _execution_problems(node: type[BaseNode]) -> list[str]:
+    if not isinstance(node.execution, Execution):
+        return [f"{node.__name__}.execution is a {_spelled(type(node.execution))}; make it an Execution(...)"]
+    if node.execution.kind != "process":
+        return []
+    needed = {node.__name__: node, **{f"{node.__name__}.{name}": getattr(node, name) for name in _MODELS}}
+    return [
+        f'{name} cannot be imported by the process that kind="process" executes it in; '
+        "define it at the top level of a module, under its own name"
+        for name, part in needed.items()
+        if not _is_importable(part)
+    ]
+
+
+def _is_importable(part: object) -> bool:
+    try:
+        # A class goes to another process as the name to import it by.
+        pickle.dumps(part)
+    except (pickle.PicklingError, AttributeError, TypeError, ImportError):
+        return False
+    return True
 
 
 def _needs_arguments(function: Callable[..., Any], *, given: int) -> bool:

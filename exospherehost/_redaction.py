@@ -104,10 +104,11 @@ def _members(error: BaseException) -> Sequence[BaseException]:
 
 def _sendable(text: str) -> str:
     """Bound a text, and spell out lone surrogates (from file names, for instance), which JSON in UTF-8 cannot hold."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     if len(text) > MAX_ERROR_LENGTH:
         half = (MAX_ERROR_LENGTH - 40) // 2
         text = f"{text[:half]}\n... {len(text) - 2 * half} characters cut ...\n{text[-half:]}"
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text
 
 
 def _headline(error: BaseException) -> str:
@@ -117,7 +118,7 @@ def _headline(error: BaseException) -> str:
     else:
         try:
             message = _QUOTED_INPUT.sub(f"input_value={MASK}, input_type=", str(error))
-        except Exception as failure:  # noqa: BLE001 - a user's __str__ may raise anything
+        except BaseException as failure:  # noqa: BLE001 - a user's __str__ may raise anything
             message = f"(its text cannot be made: {type(failure).__name__})"
     name = type(error).__qualname__
     return f"{name}: {message}" if message else name

@@ -1,4 +1,4 @@
-"""The runtime: registers nodes, claims their states, executes them, and ends in good order."""
+"""The runtime: what a user makes, starts and stops."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ import signal
 import ssl
 import threading
 import warnings
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from exospherehost import _config
 from exospherehost._config import ClientCertificate, Timeouts
-from exospherehost._errors import APIError, ConfigurationError
-from exospherehost._executor import Executor
+from exospherehost._errors import ConfigurationError
 from exospherehost._logging import configure_default_logging
-from exospherehost._node import BaseNode, check_nodes, secret_names
-from exospherehost._poller import Poller
-from exospherehost._retry import Backoff, is_transient
-from exospherehost._session import Session
-from exospherehost_client import models
+from exospherehost._node import BaseNode, check_nodes
+from exospherehost._plan import Plan
+from exospherehost._stats import Counters, RuntimeStats
+
+if TYPE_CHECKING:
+    from exospherehost._liveness import Liveness
 
 logger = logging.getLogger(__name__)
 
-_REGISTRATION = Backoff(initial=0.25, maximum=15.0)
+_STOP_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if isinstance(getattr(signal, name, None), int)
+]
 
 
 class Runtime:
@@ -43,7 +46,15 @@ class Runtime:
         workers: the most states executed at once.
         state_manager_version: the version that stands in the service's paths.
         poll_interval: the longest wait between two claims when there is no work, seconds.
-        grace_period: how long `stop()` lets running states go on before it cancels them, seconds.
+        grace_period: how long `stop()` lets running states go on before it cancels them, and then how long
+            it goes on delivering their outcomes, seconds.
+        lease: on a service with leases, how long a claim holds unless it is renewed, seconds, from 1 to 86,400:
+            a crashed runtime's states come back after that. None to ask for none.
+        lifespan: makes an async context manager that is entered before the first claim and left after the
+            last report; nodes find what it gives in `self.context.shared`.
+        journal: a file that keeps claims and undelivered outcomes, so that a crash loses neither.
+        liveness: `HOST:PORT` at which `GET /live` and `GET /ready` are answered while it runs; port 0 takes a free
+            one, which `liveness_address` tells. None for no such endpoint.
         timeouts: of each request; seconds for all parts alike, or `Timeouts`.
         headers: sent with every request.
         proxy: the URI of a proxy.
@@ -68,6 +79,10 @@ class Runtime:
         poll_interval: float = _config.DEFAULT_POLL_INTERVAL,
         *,
         grace_period: float = _config.DEFAULT_GRACE_PERIOD,
+        lease: float | None = _config.DEFAULT_LEASE,
+        lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
+        journal: str | Path | None = None,
+        liveness: str | None = None,
         timeouts: Timeouts | float | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
@@ -80,7 +95,7 @@ class Runtime:
                 "state_manage_version is deprecated; use state_manager_version", DeprecationWarning, stacklevel=2
             )
             state_manager_version = state_manage_version
-        self._settings = _config.resolve_connection(
+        settings = _config.resolve_connection(
             namespace=namespace,
             state_manager_uri=state_manager_uri,
             key=key,
@@ -91,16 +106,31 @@ class Runtime:
             verify=verify,
             cert=cert,
         )
-        self._name = name
         if not isinstance(nodes, Iterable):
             raise ConfigurationError(f"nodes={nodes!r} is not a list of node classes")
         nodes = tuple(nodes)
         check_nodes(nodes)
-        self._nodes = {node.__name__: node for node in nodes}
-        self._batch_size = _whole("batch_size", batch_size)
-        self._workers = _whole("workers", workers)
-        self._poll_interval = _seconds("poll_interval", poll_interval, above_zero=True)
-        self._grace_period = _seconds("grace_period", grace_period, above_zero=False)
+        if lease is not None and not 1 <= _seconds("lease", lease, above_zero=True) <= _config.LONGEST_LEASE:
+            raise ConfigurationError(
+                f"lease={lease!r} is not between 1 and {_config.LONGEST_LEASE:,} seconds; None asks for no leases"
+            )
+        if lifespan is not None and not callable(lifespan):
+            raise ConfigurationError(f"lifespan={lifespan!r} is not a function that makes an async context manager")
+        self._plan = Plan(
+            settings=settings,
+            name=name,
+            nodes={node.__name__: node for node in nodes},
+            batch_size=_whole("batch_size", batch_size),
+            workers=_whole("workers", workers),
+            poll_interval=_seconds("poll_interval", poll_interval, above_zero=True),
+            grace_period=_seconds("grace_period", grace_period, above_zero=False),
+            lease=None if lease is None else float(lease),
+            lifespan=lifespan,
+            journal=None if journal is None else Path(journal),
+        )
+        self._make_liveness = None if liveness is None else _maker_of_liveness(liveness)
+        self._liveness: Liveness | None = None
+        self._counters = Counters()
         self._lock = threading.Lock()
         self._stopping = False
         self._run: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
@@ -108,13 +138,17 @@ class Runtime:
         self._registered = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"Runtime(namespace={self._settings.namespace!r}, name={self._name!r}, nodes={list(self._nodes)})"
+        return (
+            f"Runtime(namespace={self._plan.settings.namespace!r}, name={self._plan.name!r}, "
+            f"nodes={list(self._plan.nodes)})"
+        )
 
     def start(self) -> asyncio.Task[None] | None:
         """Run until stopped: blocking where no event loop runs, else as a task.
 
         Blocking in the main thread, SIGINT and SIGTERM stop it as `stop()` does, and a second one
-        cuts the grace period short.
+        cuts the grace period short. On Windows, Ctrl-C and Ctrl-Break do the same. The event loop is uvloop's
+        where that is installed.
 
         Returns:
             None when it has blocked until all has ended; inside a running event loop, the task of
@@ -128,9 +162,10 @@ class Runtime:
         except RuntimeError:
             loop = None
         if loop is None:
-            asyncio.run(self._run_with_signals(_replaceable_signals()))
+            with asyncio.Runner(loop_factory=_fast_loop_factory()) as runner:
+                runner.run(self._run_with_signals(_replaceable_signals()))
             return None
-        self._task = loop.create_task(self.run(), name=f"exospherehost-runtime-{self._name}")
+        self._task = loop.create_task(self.run(), name=f"exospherehost-runtime-{self._plan.name}")
         return self._task
 
     def stop(self) -> None:
@@ -147,7 +182,7 @@ class Runtime:
                 loop.call_soon_threadsafe(stop_asked.set)
             except RuntimeError:
                 # The loop has been closed since: there is nothing left to stop.
-                logger.debug("event=stop_after_end runtime=%s", self._name)
+                logger.debug("event=stop_after_end runtime=%s", self._plan.name)
 
     async def run(self) -> None:
         """Run until `stop()` is called; returns when everything has ended.
@@ -162,12 +197,23 @@ class Runtime:
         stop_asked = asyncio.Event()
         with self._lock:
             if self._run is not None:
-                raise RuntimeError(f"runtime {self._name!r} is running already; make another Runtime")
+                raise RuntimeError(f"runtime {self._plan.name!r} is running already; make another Runtime")
             self._run = asyncio.get_running_loop(), stop_asked
             if self._stopping:
                 stop_asked.set()
+        # Not before: what only a run needs takes tens of milliseconds to load.
+        from exospherehost._run import run_until  # noqa: PLC0415
+
+        self._counters = Counters()
         try:
-            await self._run_until(stop_asked)
+            async with AsyncExitStack() as stack:
+                if self._make_liveness is not None:
+                    stack.callback(setattr, self, "_liveness", None)
+                    liveness = self._make_liveness(self.stats, stop_asked.is_set)
+                    self._liveness = await stack.enter_async_context(liveness)
+                await run_until(
+                    stop_asked, self._plan, self._counters, registered=self._registered.set, ready=self._note_ready
+                )
         finally:
             with self._lock:
                 self._run = None
@@ -175,6 +221,19 @@ class Runtime:
             # Who still waits must not wait for ever; the next run has an event of its own.
             self._registered.set()
             self._registered = asyncio.Event()
+
+    def _note_ready(self) -> None:
+        if self._liveness is not None:
+            self._liveness.started()
+
+    def stats(self) -> RuntimeStats:
+        """Return what has been counted since the runtime was started."""
+        return self._counters.snapshot()
+
+    @property
+    def liveness_address(self) -> str | None:
+        """Where the liveness endpoint is, `HOST:PORT`; None while there is none."""
+        return None if self._liveness is None else self._liveness.address
 
     async def ready(self) -> None:
         """Wait until the nodes are registered, so that graphs which use them can be verified.
@@ -186,7 +245,9 @@ class Runtime:
         """
         await self._registered.wait()
         if self._run is None:
-            raise RuntimeError(f"runtime {self._name!r} ended before its nodes were registered; await its task for why")
+            raise RuntimeError(
+                f"runtime {self._plan.name!r} ended before its nodes were registered; await its task for why"
+            )
 
     async def _run_with_signals(self, signals: Sequence[signal.Signals]) -> None:
         loop = asyncio.get_running_loop()
@@ -200,170 +261,12 @@ class Runtime:
             signalled = True
             self.stop()
 
-        for number in signals:
+        with _handled(loop, signals, on_signal):
             try:
-                loop.add_signal_handler(number, on_signal)
-            except NotImplementedError:  # Windows: Ctrl-C cancels this task instead
-                break
-        try:
-            await run
-        except asyncio.CancelledError:
-            if not signalled:
-                raise
-
-    async def _run_until(self, stop_asked: asyncio.Event) -> None:
-        names = list(self._nodes)
-        async with (
-            _threads(self._workers, f"exospherehost-{self._name}", stop_asked) as threads,
-            Session(self._settings) as session,
-        ):
-            if not await _unless(stop_asked, self._register(session)):
-                return
-            self._registered.set()
-            logger.info(
-                "event=runtime_started namespace=%s runtime=%s nodes=%s workers=%d",
-                self._settings.namespace,
-                self._name,
-                ",".join(names),
-                self._workers,
-            )
-            poller = Poller(session, names, self._batch_size, self._poll_interval)
-            executor = Executor(session, self._nodes, self._settings.protected_values(), threads)
-            work = _Work(poller, executor, self._workers)
-            grace = self._grace_period
-            try:
-                await work.go_on(stop_asked)
+                await run
             except asyncio.CancelledError:
-                grace = 0.0
-                raise
-            finally:
-                try:
-                    await work.finish(grace)
-                finally:
-                    logger.info(
-                        "event=runtime_ended runtime=%s executed=%d cancelled=%d",
-                        self._name,
-                        work.started,
-                        work.cancelled,
-                    )
-
-    async def _register(self, session: Session) -> None:
-        """Register the nodes, waiting for a service that cannot be reached yet."""
-        body = models.RegisterNodesRequest(
-            runtime_name=self._name,
-            nodes=[
-                models.NodeRegistration(
-                    name=name,
-                    inputs_schema=node.Inputs.model_json_schema(),
-                    outputs_schema=node.Outputs.model_json_schema(mode="serialization"),
-                    secrets=secret_names(node),
-                )
-                for name, node in self._nodes.items()
-            ],
-        )
-        attempt = 0
-        while True:
-            try:
-                await session.register_nodes(body)
-            except APIError as error:
-                if not is_transient(error):
+                if not signalled:
                     raise
-                attempt += 1
-                if attempt == 1:
-                    logger.warning("event=registration_failing runtime=%s reason=%s", self._name, error)
-            else:
-                return
-            await asyncio.sleep(_REGISTRATION.wait(attempt))
-
-
-class _Work:
-    """The states that a runtime holds: claimed when there is room, executed each in a task of its own."""
-
-    def __init__(self, poller: Poller, executor: Executor, workers: int) -> None:
-        self._poller = poller
-        self._executor = executor
-        self._workers = workers
-        self._running: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._claim: asyncio.Task[list[models.ClaimedState]] | None = None
-        self.started = 0
-        self.cancelled = 0
-
-    async def go_on(self, stop_asked: asyncio.Event) -> None:
-        """Claim and start states until asked to stop."""
-        while await _unless(stop_asked, self._room.wait()):
-            # In a task of its own, because a claim that is broken off may have taken states already.
-            self._claim = asyncio.ensure_future(self._poller.claim(self._workers - len(self._running)))
-            states = await asyncio.shield(self._claim)
-            if stop_asked.is_set():
-                return
-            self._claim = None
-            for state in states:
-                self._start(state)
-            await _unless(stop_asked, self._poller.rest())
-
-    async def finish(self, grace: float) -> None:
-        """Hand back what has not started, let the rest end within `grace` seconds, then cancel it."""
-        try:
-            if self._claim is not None:
-                await asyncio.gather(*map(self._executor.hand_back, await self._claim))
-            if self._running:
-                await asyncio.wait(self._running, timeout=grace)
-        finally:
-            # Also when a second signal has broken off the wait: each task hands its state back.
-            self.cancelled = len(self._running)
-            if self._running:
-                logger.warning("event=grace_period_over cancelled=%d states=handed back", self.cancelled)
-            for task in self._running:
-                task.cancel()
-            if self._running:
-                await asyncio.wait(self._running)
-
-    def _start(self, state: models.ClaimedState) -> None:
-        self.started += 1
-        task = asyncio.create_task(self._executor.execute(state), name=f"exospherehost-state-{state.state_id}")
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        if len(self._running) >= self._workers:
-            self._room.clear()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if len(self._running) < self._workers:
-            self._room.set()
-        self._poller.hurry()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # Nothing of a state's own gets here, so this is a fault of this package: it must be seen.
-            logger.error("event=executor_failed task=%s", task.get_name(), exc_info=error)
-
-
-@asynccontextmanager
-async def _threads(workers: int, prefix: str, stop_asked: asyncio.Event) -> AsyncGenerator[ThreadPoolExecutor, None]:
-    """Give threads for plain functions, and wait for what still runs in them without blocking the loop.
-
-    A function cannot be broken off. While it is waited for, signals must still arrive; being cancelled
-    after a stop was asked for ends even that wait.
-    """
-    loop = asyncio.get_running_loop()
-    threads = ThreadPoolExecutor(workers, thread_name_prefix=prefix)
-    leave = False
-    try:
-        yield threads
-    except asyncio.CancelledError:
-        leave = stop_asked.is_set()
-        raise
-    finally:
-        ended = asyncio.Event()
-
-        def shut_down() -> None:
-            threads.shutdown()
-            with suppress(RuntimeError):  # the loop has not waited, and is closed
-                loop.call_soon_threadsafe(ended.set)
-
-        threading.Thread(target=shut_down, name=f"{prefix}-end", daemon=True).start()
-        if not leave:
-            await ended.wait()
 
 
 def _replaceable_signals() -> list[signal.Signals]:
@@ -371,23 +274,48 @@ def _replaceable_signals() -> list[signal.Signals]:
     if threading.current_thread() is not threading.main_thread():
         return []
     defaults = (signal.SIG_DFL, signal.default_int_handler)
-    return [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) in defaults]
+    return [number for number in _STOP_SIGNALS if signal.getsignal(number) in defaults]
 
 
-async def _unless(stop_asked: asyncio.Event, action: Coroutine[Any, Any, Any]) -> bool:
-    """Await an action unless, or until, a stop is asked for; tells whether the action came to its end."""
-    doing = asyncio.ensure_future(action)
-    stop = asyncio.ensure_future(stop_asked.wait())
+@contextmanager
+def _handled(
+    loop: asyncio.AbstractEventLoop, signals: Sequence[signal.Signals], on_signal: Callable[[], None]
+) -> Generator[None, None, None]:
+    """Have signals call a function on the event loop."""
+
+    def pass_on(_number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(on_signal)
+
+    by_loop: list[signal.Signals] = []
+    before: dict[signal.Signals, Any] = {}
+    for number in signals:
+        try:
+            loop.add_signal_handler(number, on_signal)
+            by_loop.append(number)
+        except NotImplementedError:  # the event loops of Windows
+            before[number] = signal.signal(number, pass_on)
     try:
-        await asyncio.wait((doing, stop), return_when=asyncio.FIRST_COMPLETED)
-        if stop_asked.is_set():
-            return False
-        doing.result()
-        return True
+        yield
     finally:
-        for task in (doing, stop):
-            task.cancel()
-        await asyncio.gather(doing, stop, return_exceptions=True)
+        for number in by_loop:
+            loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - optional, and not needed before
+    except ImportError:
+        return None
+    return new_event_loop
+
+
+def _maker_of_liveness(address: str) -> Callable[[Callable[[], RuntimeStats], Callable[[], bool]], Liveness]:
+    # Only here, since most programs have none and would load an HTTP server with it.
+    from exospherehost._liveness import Liveness, parse_address  # noqa: PLC0415
+
+    return partial(Liveness, parse_address(address))
 
 
 def _whole(name: str, value: int) -> int:

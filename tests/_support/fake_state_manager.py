@@ -6,6 +6,7 @@ import itertools
 import re
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,13 @@ from tests._support.http_service import Answer, Asked, HttpService
 
 _ROUTE = re.compile(r"/[^/]+/namespace/(?P<namespace>[^/]*)/(?P<rest>.*)")
 _STATE = re.compile(r"state/(?P<state_id>[^/]+)/(?P<action>executed|errored|prune|re-enqueue-after|secrets)")
+_ACTIONS = {"executed": "executed", "errored": "errored", "prune": "prune", "requeue": "re-enqueue-after"}
 _ENDED = {"executed": "EXECUTED", "errored": "ERRORED", "prune": "PRUNED", "re-enqueue-after": "CREATED"}
+
+
+def offering(*extensions: str) -> dict[str, Any]:
+    """A document to serve, that names extensions."""
+    return {"openapi": "3.1.0", "paths": {name: {"x-exosphere-extension": name} for name in extensions}}
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,12 @@ class FakeStateManager(HttpService):
         graphs: answers to GET and PUT of a graph, by name.
         triggers: bodies of the triggers.
         before: called first with each request; what it returns is answered in place of the usual.
+        renewals: bodies of the renewals of leases.
+        lost: ids of states whose leases have run out; a renewal does not find them held.
+        batches: the reports of each request that had several, or could have had.
+        judge: called with each report of such a request; what it returns is its result in place of the usual.
+        holds: whether a claim that prefers to wait is held until a state is due.
+        preferences: the header Prefer of each claim as it arrives, empty where there is none.
     """
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
@@ -51,12 +64,21 @@ class FakeStateManager(HttpService):
         self.graphs: dict[str, Any] = {}
         self.triggers: list[Any] = []
         self.before: Callable[[Asked], Answer | None] = lambda _: None
+        self.renewals: list[Any] = []
+        self.lost: set[str] = set()
+        self.batches: list[list[Any]] = []
+        self.judge: Callable[[Any], dict[str, Any] | None] = lambda _: None
+        self.holds = False
+        self.preferences: list[str] = []
+        self._states: dict[str, dict[str, Any]] = {}
         self._waiting: list[dict[str, Any]] = []
         self._numbers = itertools.count(1)
         self._queue_lock = threading.Lock()
 
-    def put_state(self, node_name: str, inputs: dict[str, Any] | None = None, *, identifier: str = "only") -> str:
-        """Make a state due and return its id."""
+    def put_state(
+        self, node_name: str, inputs: dict[str, Any] | None = None, *, identifier: str = "only", **more: Any
+    ) -> str:
+        """Make a state due, with more fields where given, and return its id."""
         state_id = f"{next(self._numbers):024x}"
         state = {
             "state_id": state_id,
@@ -64,10 +86,16 @@ class FakeStateManager(HttpService):
             "identifier": identifier,
             "inputs": inputs or {},
             "created_at": "2025-01-02T03:04:05",
+            **more,
         }
-        with self._queue_lock:
-            self._waiting.append(state)
+        self._states[state_id] = state
+        self.put_again(state_id)
         return state_id
+
+    def put_again(self, state_id: str) -> None:
+        """Make a state due that was put before."""
+        with self._queue_lock:
+            self._waiting.append(self._states[state_id])
 
     def report_of(self, state_id: str) -> Report | None:
         """The last outcome of a state."""
@@ -90,7 +118,11 @@ class FakeStateManager(HttpService):
             case "nodes/":
                 return self._register(asked.json)
             case "states/enqueue":
-                return self._claim(unquote(route["namespace"]), asked.json)
+                return self._held_claim(unquote(route["namespace"]), asked)
+            case "states/renew":
+                return self._renew(asked.json)
+            case "states/report":
+                return self._report_together(asked.json)
             case _:
                 return self._graph(rest, asked)
 
@@ -104,6 +136,41 @@ class FakeStateManager(HttpService):
             taken = [state for state in self._waiting if state["node_name"] in body["nodes"]][: body["batch_size"]]
             self._waiting = [state for state in self._waiting if state not in taken]
         return Answer(200, {"count": len(taken), "namespace": namespace, "status": "QUEUED", "states": taken})
+
+    def _held_claim(self, namespace: str, asked: Asked) -> Answer:
+        headers = {name.lower(): value for name, value in asked.headers.items()}
+        preference = headers.get("prefer", "")
+        self.preferences.append(preference)
+        preferred = preference.removeprefix("wait=")
+        deadline = time.monotonic() + (float(preferred) if self.holds and preferred else 0.0)
+        while not self._is_due(asked.json["nodes"]) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return self._claim(namespace, asked.json)
+
+    def _is_due(self, nodes: list[str]) -> bool:
+        with self._queue_lock:
+            return any(state["node_name"] in nodes for state in self._waiting)
+
+    def _renew(self, body: Any) -> Answer:
+        self.renewals.append(body)
+        held = [
+            {"state_id": state_id, "lease_expires_at": "2125-01-02T03:04:05Z"}
+            for state_id in body["state_ids"]
+            if state_id not in self.lost
+        ]
+        return Answer(200, {"held": held})
+
+    def _report_together(self, body: Any) -> Answer:
+        self.batches.append(body["reports"])
+        return Answer(200, {"results": [self._judged(report) for report in body["reports"]]})
+
+    def _judged(self, report: dict[str, Any]) -> dict[str, Any]:
+        judgement = self.judge(report)
+        if judgement is not None:
+            return {"state_id": report["state_id"], **judgement}
+        (kind,) = set(report) - {"state_id"}
+        self.reports.append(Report(_ACTIONS[kind], report["state_id"], report[kind]))
+        return {"state_id": report["state_id"], "status": 200}
 
     def _state(self, state_id: str, action: str, asked: Asked) -> Answer:
         if action == "secrets":

@@ -11,6 +11,7 @@ import pytest
 
 from exospherehost import BaseNode
 from exospherehost._poller import Poller
+from exospherehost._stats import Counters
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import DROP, Answer, Asked
@@ -65,7 +66,7 @@ async def test_never_more_at_once_than_workers(service: FakeStateManager, batch_
 
     assert gate.most == workers
     assert claimed_while_full >= workers // batch_size
-    assert all(1 <= claim["batch_size"] <= min(batch_size, workers) for claim in service.claims)
+    assert all(1 <= claim["batch_size"] <= batch_size for claim in service.claims)
     assert sorted(report.state_id for report in service.reports) == sorted(states)
 
 
@@ -180,8 +181,11 @@ class _FailingSession:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    async def claim(self, *_: Any) -> list[Any]:
+    async def claim(self, *_: Any, **__: Any) -> list[Any]:
         raise self.error
+
+    async def offers(self, _: str) -> bool:
+        return False
 
 
 @pytest.mark.parametrize("retry_after", [86_400.0, float("inf"), None])
@@ -195,9 +199,10 @@ async def test_wait_after_a_failure_is_bounded(retry_after: float | None, monkey
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     error = RateLimitError("m", status_code=429, detail="m", retry_after=retry_after)
-    poller = Poller(_FailingSession(error), ["N"], 1, 1.0)  # type: ignore[arg-type]
+    session: Any = _FailingSession(error)
+    poller = Poller(session, Counters(), batch_size=1, poll_interval=1.0, lease=None, read_timeout=30.0)
     for _ in range(50):
-        assert await poller.claim(1) == []
+        assert (await poller.claim(["N"], 1, may_hold=True)).states == ()
         await poller.rest()
 
     assert max(waits) <= 30.0

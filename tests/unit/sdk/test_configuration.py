@@ -32,7 +32,7 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 
 def _settings(made: Any) -> ConnectionSettings:
-    return made._settings
+    return made._settings if isinstance(made, StateManager) else made._plan.settings
 
 
 def test_argument_goes_before_variable(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +198,7 @@ def test_published_positions_of_the_arguments() -> None:
     runtime = Runtime("ns", "rt", [Echo], URI, KEY, 3, 2, "v9", 4)
     state_manager = StateManager("ns", URI, KEY, "v9")
 
-    assert (runtime._batch_size, runtime._workers, runtime._poll_interval) == (3, 2, 4.0)
+    assert (runtime._plan.batch_size, runtime._plan.workers, runtime._plan.poll_interval) == (3, 2, 4.0)
     assert _settings(runtime) == _settings(state_manager)
 
 

@@ -23,6 +23,7 @@ MAY_USE: dict[str, set[str]] = {
         "_runtime",
         "_signals",
         "_state_manager",
+        "_stats",
     },
     "_errors": set(),
     "_config": {"_errors"},
@@ -32,20 +33,77 @@ MAY_USE: dict[str, set[str]] = {
     "_signals": {"_errors"},
     "_graph": set(),
     "_node": {"_errors"},
-    "_carrier": {"_config", "_errors"},
-    "_session": {"_carrier", "_config", "_errors", "_redaction", "_retry"},
-    "_poller": {"_errors", "_retry", "_session"},
-    "_executor": {"_errors", "_node", "_redaction", "_session", "_signals"},
-    "_runtime": {"_config", "_errors", "_executor", "_logging", "_node", "_poller", "_retry", "_session"},
-    "_state_manager": {"_config", "_errors", "_graph", "_redaction", "_session"},
+    "_stats": set(),
+    "_carrier": {"_config", "_httpx_carrier", "_pyreqwest_carrier"},
+    "_httpx_carrier": {"_config", "_errors"},
+    "_pyreqwest_carrier": {"_config", "_errors"},
+    "_responses": {"_config", "_errors", "_redaction"},
+    "_session": {"_carrier", "_config", "_errors", "_redaction", "_responses", "_retry"},
+    "_reports": {"_redaction"},
+    "_journal": {"_errors", "_reports"},
+    "_poller": {"_errors", "_retry", "_session", "_stats"},
+    "_leases": {"_errors", "_session"},
+    "_secrets": {"_session"},
+    "_processes": {"_node", "_redaction", "_signals"},
+    "_execution": {"_node", "_processes", "_signals"},
+    "_executor": {
+        "_errors",
+        "_execution",
+        "_node",
+        "_processes",
+        "_redaction",
+        "_reports",
+        "_secrets",
+        "_session",
+        "_signals",
+    },
+    "_reporter": {"_errors", "_redaction", "_reports", "_retry", "_session", "_stats"},
+    "_workers": {"_executor", "_node", "_reports", "_stats"},
+    "_crew": {
+        "_executor",
+        "_journal",
+        "_leases",
+        "_node",
+        "_poller",
+        "_reporter",
+        "_reports",
+        "_retry",
+        "_session",
+        "_stats",
+        "_workers",
+    },
+    "_telemetry": {"_opentelemetry", "_stats", "_workers"},
+    "_opentelemetry": {"_config", "_reports", "_stats", "_workers"},
+    "_plan": {"_config", "_node"},
+    "_run": {
+        "_carrier",
+        "_crew",
+        "_errors",
+        "_execution",
+        "_executor",
+        "_journal",
+        "_node",
+        "_plan",
+        "_poller",
+        "_retry",
+        "_session",
+        "_stats",
+        "_telemetry",
+    },
+    "_liveness": {"_errors", "_stats"},
+    "_runtime": {"_config", "_errors", "_liveness", "_logging", "_node", "_plan", "_run", "_stats"},
+    "_state_manager": {"_config", "_errors", "_graph", "_httpx_carrier", "_redaction", "_session"},
 }
 # What a module may use of the generated client, beside the models.
 GENERATED: dict[str, set[str]] = {
     "_session": {"exospherehost_client.api", "exospherehost_client.errors", "exospherehost_client.types"},
-    "_carrier": {"exospherehost_client.AuthenticatedClient", "exospherehost_client.types"},
+    "_responses": {"exospherehost_client.errors", "exospherehost_client.types"},
+    "_carrier": {"exospherehost_client.types"},
+    "_httpx_carrier": {"exospherehost_client.AuthenticatedClient", "exospherehost_client.types"},
+    "_pyreqwest_carrier": {"exospherehost_client.types"},
     "_state_manager": {"exospherehost_client.AuthenticatedClient", "exospherehost_client.types"},
 }
-HTTP = {"httpx", "httpcore", "aiohttp", "requests", "urllib3", "socket", "http"}
+HTTP = {"httpx", "httpcore", "pyreqwest", "aiohttp", "requests", "urllib3", "socket", "http"}
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -91,8 +149,8 @@ def test_only_the_session_uses_the_generated_operations(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SDK, ids=str)
-def test_only_the_carrier_knows_http(path: Path) -> None:
-    if path.stem != "_carrier":
+def test_only_carriers_and_the_liveness_endpoint_know_http(path: Path) -> None:
+    if path.stem not in ("_httpx_carrier", "_pyreqwest_carrier", "_liveness"):
         assert [name for name in imported(path) if within(name, HTTP)] == []
 
 

@@ -115,7 +115,7 @@ def test_nodes_may_be_any_iterable() -> None:
 
     runtime = Runtime("ns", "rt", (each for each in [Echo]), URI, "k-0123456789")  # type: ignore[arg-type]
 
-    assert list(runtime._nodes) == ["Echo"]
+    assert list(runtime._plan.nodes) == ["Echo"]
 
 
 class Wide(BaseModel):

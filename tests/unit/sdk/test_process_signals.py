@@ -124,7 +124,6 @@ def test_plain_function_that_never_ends_can_be_interrupted(service: FakeStateMan
 
     process.send_signal(signal.SIGINT)
     eventually_sync(lambda: service.report_of(state_id))
-    process.send_signal(signal.SIGINT)
     # From here on Python waits for the thread, with its own handlers.
     assert process.stdout.readline() == "ended True\n"
     process.terminate()

@@ -28,7 +28,7 @@ PUBLISHED = {
 def test_all_is_sorted_and_equal_to_the_public_names() -> None:
     names = exospherehost.__all__
     modules = {name for name, value in vars(exospherehost).items() if inspect.ismodule(value)}
-    public = {name for name in vars(exospherehost) if not name.startswith("_")} - modules
+    public = {name for name in (*vars(exospherehost), *dir(exospherehost)) if not name.startswith("_")} - modules
 
     # Constants first, then by letter, as ruff sorts them.
     assert names == sorted(names, key=lambda name: (not name.isupper(), name))
@@ -38,6 +38,10 @@ def test_all_is_sorted_and_equal_to_the_public_names() -> None:
 
 def test_published_and_documented_names_are_there() -> None:
     assert set(exospherehost.__all__) >= {*PUBLISHED, "TriggerState"}
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(exospherehost, "Nonsense")
 
 
 def test_star_import_gives_them() -> None:

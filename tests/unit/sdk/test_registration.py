@@ -127,18 +127,19 @@ async def test_node_without_models_registers_objects_without_fields(service: Fak
 async def test_service_that_is_not_there_yet_is_waited_for(
     service: FakeStateManager, caplog: pytest.LogCaptureFixture
 ) -> None:
-    refused = iter([DROP, Answer(503, {"success": False, "detail": "starting"})] * 4)
+    refused = iter([DROP, Answer(503, {"success": False, "detail": "starting"})])
 
     def starting(asked: Asked) -> Answer | None:
         return next(refused, None) if asked.method == "PUT" else None
 
     service.before = starting
-    with caplog.at_level(logging.WARNING, logger="exospherehost"):
+    with caplog.at_level(logging.INFO, logger="exospherehost"):
         async with running(make_runtime(service, Echo)):
             await eventually(lambda: service.claims)
 
-    assert len(service.paths("PUT")) == 9
+    assert len(service.paths("PUT")) == 3
     assert caplog.text.count("event=registration_failing") == 1
+    assert caplog.text.count("event=registration_recovered") == 1
 
 
 async def test_refused_key_ends_the_runtime(service: FakeStateManager) -> None:

@@ -183,7 +183,7 @@ async def test_states_that_outlast_the_grace_period_are_handed_back(
         await eventually(lambda: Waits.started == 3)
 
     assert Waits.cancelled == 3
-    assert "event=grace_period_over cancelled=3" in caplog.text
+    assert "cancelled=3 states=handed back" in caplog.text
     for state_id in states:
         said = service.report_of(state_id)
         assert said is not None
@@ -296,9 +296,9 @@ async def test_report_in_flight_is_finished_when_the_task_is_cancelled(service: 
 async def test_service_that_is_gone_does_not_hold_up_the_end_for_ever(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from exospherehost import _executor
+    from exospherehost import _crew
 
-    monkeypatch.setattr(_executor, "LAST_REPORT_SECONDS", 0.2)
+    monkeypatch.setattr(_crew, "LAST_REPORTS_SECONDS", 0.2)
     for _ in range(3):
         service.put_state("Waits")
     service.put_state("Echo", {"text": "x"})
@@ -312,7 +312,9 @@ async def test_service_that_is_gone_does_not_hold_up_the_end_for_ever(
     assert service.reports == []
 
 
-async def test_loop_stays_free_while_a_plain_function_is_waited_for(service: FakeStateManager) -> None:
+async def test_plain_function_that_outlasts_the_grace_period_is_left_alone(
+    service: FakeStateManager, caplog: pytest.LogCaptureFixture
+) -> None:
     release = threading.Event()
     entered = threading.Event()
 
@@ -326,38 +328,13 @@ async def test_loop_stays_free_while_a_plain_function_is_waited_for(service: Fak
     async with running(runtime) as task:
         await eventually(entered.is_set)
         runtime.stop()
-        said = await eventually(lambda: service.report_of(state_id))
-        # The loop of this test is the runtime's: it still turns, and the run waits for the thread.
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not task.done()
-        release.set()
+        await asyncio.wait_for(task, 15)
+    release.set()
 
+    said = service.report_of(state_id)
+    assert said is not None
     assert said.action == "re-enqueue-after"
-
-
-async def test_run_can_be_cancelled_while_it_waits_for_a_plain_function(service: FakeStateManager) -> None:
-    release = threading.Event()
-    entered = threading.Event()
-
-    class Blocks(BaseNode):
-        def execute(self) -> None:
-            entered.set()
-            assert release.wait(30)
-
-    state_id = service.put_state("Blocks")
-    runtime = make_runtime(service, Blocks, grace_period=0)
-    task = runtime.start()
-    assert task is not None
-    try:
-        await eventually(entered.is_set)
-        runtime.stop()
-        await eventually(lambda: service.report_of(state_id))
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(task, 10)
-    finally:
-        release.set()
+    assert "event=threads_left" in caplog.text
 
 
 async def test_tasks_have_names(service: FakeStateManager) -> None:

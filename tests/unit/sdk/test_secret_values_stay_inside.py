@@ -216,8 +216,8 @@ async def test_service_that_echoes_a_report(
     service.before = lambda asked: answer if asked.path.endswith(("/errored", "/executed")) else None
     service.put_state("Leaking", {"how": "message"})
 
-    async with running(make_runtime(service, Leaking)):
-        await eventually(lambda: "event=report_failed" in caplog.text)
+    async with running(make_runtime(service, Leaking, grace_period=0.1)):
+        await eventually(lambda: "event=reports_failing" in caplog.text or "event=report_failed" in caplog.text)
 
 
 @pytest.mark.parametrize(

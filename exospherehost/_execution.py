@@ -1,0 +1,168 @@
+"""How a node's `execute` is called: on the event loop, in a thread, or in a process; and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+import time
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from exospherehost._node import BaseNode
+from exospherehost._signals import PruneSignal, ReQueueAfterSignal
+
+if TYPE_CHECKING:
+    from exospherehost._processes import Processes
+
+logger = logging.getLogger(__name__)
+
+BLOCKED_SECONDS = 0.25
+"""How long one step of a node may keep the event loop before a warning names it."""
+
+MOST_THREADS = 1_000
+"""Threads are started as they are needed. More than workers are, where functions go on after a time-out."""
+
+OnBlocked = Callable[[float], None]
+
+
+class TimedOut(Exception):
+    """A node ran longer than its timeout, and was cancelled; the cause is what it let out then, if anything."""
+
+
+class Rooms:
+    """Where nodes run; an async context manager.
+
+    A function in a thread cannot be broken off. One that still runs at the end is left alone: its state has
+    been given back or reported.
+
+    Args:
+        workers: the most executions at once.
+        name: begins the threads' names.
+        nodes: the classes of the nodes.
+    """
+
+    def __init__(self, workers: int, name: str, nodes: Iterable[type[BaseNode]]) -> None:
+        self._name = name
+        nodes = tuple(nodes)
+        # Found out once: it takes as long as all else that is done for a state here.
+        self._coroutines = frozenset(node for node in nodes if inspect.iscoroutinefunction(node.execute))
+        self._threads = ThreadPoolExecutor(max(workers, MOST_THREADS), thread_name_prefix=name)
+        self._in_threads = 0
+        self._counting = threading.Lock()
+        self._processes: Processes | None = None
+        in_processes = [node.execution.concurrency or workers for node in nodes if node.execution.kind == "process"]
+        self._most_processes = min(workers, sum(in_processes))
+
+    async def __aenter__(self) -> Self:
+        if self._most_processes:
+            # Only here, because most runtimes have none.
+            from exospherehost._processes import Processes  # noqa: PLC0415
+
+            self._processes = Processes(self._most_processes)
+            await self._processes.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(wait=False)
+        if self._in_threads:
+            logger.warning("event=threads_left runtime=%s count=%d", self._name, self._in_threads)
+        if self._processes is not None:
+            await self._processes.stop()
+
+    async def call(self, node: BaseNode, on_blocked: OnBlocked, protected: Sequence[str]) -> Any:
+        """Call a node's `execute` as its settings say, and return what it returns.
+
+        Args:
+            node: the node, with its inputs, secrets and context.
+            on_blocked: told how long a step kept the event loop, in seconds, where that was long.
+            protected: values that must not leave the node's process in a text.
+
+        Raises:
+            TimedOut: it ran longer than its timeout.
+            ProcessFailure: it ran in a process and failed there.
+            BaseException: whatever else it lets out.
+        """
+        timeout = node.execution.timeout
+        if self._processes is not None and node.execution.kind == "process":
+            return await self._processes.call(node, protected)
+        if timeout is None:
+            return await self._here(node, on_blocked)
+        scope = asyncio.timeout(timeout)
+        try:
+            async with scope:
+                return await self._here(node, on_blocked)
+        except (PruneSignal, ReQueueAfterSignal):
+            raise
+        except BaseException as error:
+            if not scope.expired() or isinstance(error, asyncio.CancelledError):
+                raise
+            raise TimedOut from error
+
+    async def _here(self, node: BaseNode, on_blocked: OnBlocked) -> Any:
+        """Call a node in this process."""
+        kind = node.execution.kind
+        if type(node) in self._coroutines and kind == "auto":
+            return await _timed(cast("Coroutine[Any, Any, Any]", node.execute()), on_blocked)
+        result, error = await self._in_thread(node, has_own_loop=kind == "thread")
+        if error is not None:
+            raise error
+        # A plain function may still return an awaitable, for instance from a partial or a decorator.
+        if inspect.iscoroutine(result):
+            return await _timed(result, on_blocked)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _in_thread(self, node: BaseNode, *, has_own_loop: bool) -> tuple[Any, BaseException | None]:
+        context = contextvars.copy_context()
+
+        def work() -> tuple[Any, BaseException | None]:
+            try:
+                return context.run(_caught, node, has_own_loop)
+            finally:
+                with self._counting:
+                    self._in_threads -= 1
+
+        with self._counting:
+            self._in_threads += 1
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+@types.coroutine
+def _timed(work: Coroutine[Any, Any, Any], on_blocked: OnBlocked) -> Generator[Any, Any, Any]:
+    """Drive a coroutine and tell of each step that keeps the event loop for long."""
+    send: Callable[[Any], Any] = work.send
+    value: Any = None
+    clock = time.perf_counter
+    while True:
+        began = clock()
+        try:
+            awaited = send(value)
+        except StopIteration as end:
+            return end.value
+        finally:
+            lasted = clock() - began
+            if lasted > BLOCKED_SECONDS:
+                on_blocked(lasted)
+        try:
+            value = yield awaited
+            send = work.send
+        except BaseException as error:  # noqa: BLE001 - a cancellation, for instance, belongs to the node first
+            value, send = error, work.throw
+
+
+def _caught(node: BaseNode, has_own_loop: bool) -> tuple[Any, BaseException | None]:
+    # As a value, because a future cannot carry every exception: StopIteration would never arrive.
+    try:
+        result: Any = node.execute()
+        if has_own_loop and inspect.iscoroutine(result):
+            result = asyncio.run(result)
+    except BaseException as error:  # noqa: BLE001 - whatever a node lets out is its state's error
+        return None, error
+    return result, None

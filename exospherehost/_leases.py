@@ -1,0 +1,72 @@
+"""Keeps the leases of claimed states alive, on a service that has leases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from exospherehost._errors import APIError, APIStatusError
+from exospherehost._session import LEASE, Session
+
+logger = logging.getLogger(__name__)
+
+RENEWALS_PER_LEASE = 3
+LARGEST_RENEWAL = 1_000
+
+
+class LeaseKeeper:
+    """Renews leases until cancelled.
+
+    Args:
+        session: carries the renewals.
+        lease: the length of a lease, seconds.
+        held: gives the ids of the states that are held here, each with a token of that holding: the same
+            state may have been given back and claimed again while a renewal was under way.
+        lost: told of each holding whose lease has run out.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        lease: float,
+        held: Callable[[], Mapping[str, object]],
+        lost: Callable[[str, object], None],
+    ) -> None:
+        self._session = session
+        self._lease = lease
+        self._held = held
+        self._lost = lost
+
+    async def run(self) -> None:
+        """Renew all leases several times in the length of one."""
+        failing = False
+        while True:
+            await asyncio.sleep(self._lease / RENEWALS_PER_LEASE)
+            held = self._held()
+            if not held or not await self._session.offers(LEASE):
+                continue
+            try:
+                await self._renew(held)
+            except APIError as error:
+                if isinstance(error, APIStatusError) and error.status_code in (404, 405):
+                    self._session.forget_extensions()
+                if not failing:
+                    logger.warning("event=renewal_failing states=%d reason=%s", len(held), error)
+                failing = True
+            else:
+                if failing:
+                    logger.info("event=renewal_recovered states=%d", len(held))
+                failing = False
+
+    async def _renew(self, held: Mapping[str, object]) -> None:
+        for asked in _parts(held):
+            still_held = await self._session.renew(asked, int(self._lease * 1000))
+            for state_id in asked:
+                if state_id not in still_held:
+                    self._lost(state_id, held[state_id])
+
+
+def _parts(state_ids: Iterable[str]) -> Iterable[list[str]]:
+    ordered = list(state_ids)
+    return (ordered[start : start + LARGEST_RENEWAL] for start in range(0, len(ordered), LARGEST_RENEWAL))

@@ -1,0 +1,195 @@
+"""One run of a runtime: what it opens, how it registers, and what it sets to work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any
+
+from exospherehost._carrier import fastest_carrier
+from exospherehost._crew import Crew
+from exospherehost._errors import APIError, APIResponseError
+from exospherehost._execution import Rooms
+from exospherehost._executor import Executor
+from exospherehost._journal import Journal
+from exospherehost._node import secret_names
+from exospherehost._plan import Plan
+from exospherehost._poller import Poller
+from exospherehost._retry import Backoff, is_transient
+from exospherehost._session import Session
+from exospherehost._stats import Counters
+from exospherehost._telemetry import observed
+from exospherehost_client import models
+
+logger = logging.getLogger(__name__)
+
+_REGISTRATION = Backoff(initial=0.25, maximum=15.0)
+
+
+async def run_until(
+    stop_asked: asyncio.Event,
+    plan: Plan,
+    counters: Counters,
+    *,
+    registered: Callable[[], None],
+    ready: Callable[[], None],
+) -> None:
+    """Run until asked to stop; returns when all has ended.
+
+    Args:
+        stop_asked: set to end the run in good order. Cancelling the task cuts the grace period short.
+        plan: what to do.
+        counters: where to count.
+        registered: called when the nodes are registered.
+        ready: called before the first claim.
+
+    Raises:
+        APIStatusError: the service refused the registration.
+        ConfigurationError: the journal cannot be used.
+    """
+    namespace = plan.settings.namespace
+    async with AsyncExitStack() as stack:
+        journal = None
+        if plan.journal is not None:
+            journal = await stack.enter_async_context(Journal(plan.journal, namespace))
+        rooms = Rooms(plan.workers, f"exospherehost-{plan.name}", plan.nodes.values())
+        await stack.enter_async_context(rooms)
+        session = await stack.enter_async_context(Session(plan.settings, fastest_carrier))
+        if not await _unless(stop_asked, _register(session, plan)):
+            return
+        registered()
+        # Before the first claim: one without a lease, for want of knowing, would never come back if it were lost.
+        if not await _unless(stop_asked, session.learn_extensions()):
+            return
+        shared = None if plan.lifespan is None else await _open(stack, plan.lifespan, stop_asked, plan)
+        if stop_asked.is_set():
+            return
+        ready()
+        logger.info(
+            "event=runtime_started namespace=%s runtime=%s nodes=%s workers=%d",
+            namespace,
+            plan.name,
+            ",".join(plan.nodes),
+            plan.workers,
+        )
+        poller = Poller(
+            session,
+            counters,
+            batch_size=plan.batch_size,
+            poll_interval=plan.poll_interval,
+            lease=plan.lease,
+            read_timeout=plan.settings.timeouts.read,
+        )
+        executor = Executor(session, namespace, plan.nodes, plan.settings.protected_values(), rooms, shared)
+        crew = Crew(
+            session,
+            poller,
+            stack.enter_context(observed(executor, counters, namespace=namespace, runtime=plan.name)),
+            counters,
+            namespace=namespace,
+            nodes=plan.nodes,
+            workers=plan.workers,
+            most_ahead=plan.batch_size,
+            lease=plan.lease,
+            journal=journal,
+        )
+        try:
+            await crew.run(stop_asked, plan.grace_period)
+        finally:
+            stats = counters.snapshot()
+            logger.info(
+                "event=runtime_ended runtime=%s claimed=%d succeeded=%d errored=%d pruned=%d requeued=%d "
+                "refused=%d lost_leases=%d undelivered=%d",
+                plan.name,
+                stats.claimed,
+                stats.succeeded,
+                stats.errored,
+                stats.pruned,
+                stats.requeued,
+                stats.refused,
+                stats.lost_leases,
+                stats.undelivered,
+            )
+
+
+async def _open(
+    stack: AsyncExitStack,
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]],
+    stop_asked: asyncio.Event,
+    plan: Plan,
+) -> Any:
+    """Enter the lifespan; from a stop on it has the grace period for that."""
+    loop = asyncio.get_running_loop()
+    scope = asyncio.timeout(None)
+
+    def limit(stopped: asyncio.Task[Any]) -> None:
+        if not stopped.cancelled():
+            scope.reschedule(loop.time() + plan.grace_period)
+
+    stop = asyncio.ensure_future(stop_asked.wait())
+    try:
+        # In this task and no other, since what it opens may have to be closed in the same.
+        async with scope:
+            stop.add_done_callback(limit)
+            try:
+                return await stack.enter_async_context(lifespan())
+            finally:
+                stop.remove_done_callback(limit)
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        logger.warning("event=lifespan_broken_off runtime=%s seconds=%.0f after=stop", plan.name, plan.grace_period)
+        return None
+    finally:
+        stop.cancel()
+
+
+async def _register(session: Session, plan: Plan) -> None:
+    """Register the nodes, waiting for a service that cannot be reached yet."""
+    body = models.RegisterNodesRequest(
+        runtime_name=plan.name,
+        nodes=[
+            models.NodeRegistration(
+                name=name,
+                inputs_schema=node.Inputs.model_json_schema(),
+                outputs_schema=node.Outputs.model_json_schema(mode="serialization"),
+                secrets=secret_names(node),
+            )
+            for name, node in plan.nodes.items()
+        ],
+    )
+    attempt = 0
+    while True:
+        try:
+            await session.register_nodes(body)
+        except APIError as error:
+            # What cannot be read is a page of something that stands before the service.
+            if not (is_transient(error) or isinstance(error, APIResponseError)):
+                raise
+            attempt += 1
+            if attempt == 1:
+                logger.warning("event=registration_failing runtime=%s reason=%s", plan.name, error)
+            delay = _REGISTRATION.delay_after(attempt, error)
+        else:
+            if attempt:
+                logger.info("event=registration_recovered runtime=%s failures=%d", plan.name, attempt)
+            return
+        await asyncio.sleep(delay)
+
+
+async def _unless(stop_asked: asyncio.Event, action: Coroutine[Any, Any, Any]) -> bool:
+    """Await an action unless, or until, a stop is asked for; tells whether the action came to its end."""
+    doing = asyncio.ensure_future(action)
+    stop = asyncio.ensure_future(stop_asked.wait())
+    try:
+        await asyncio.wait((doing, stop), return_when=asyncio.FIRST_COMPLETED)
+        if stop_asked.is_set():
+            return False
+        doing.result()
+        return True
+    finally:
+        for task in (doing, stop):
+            task.cancel()
+        await asyncio.gather(doing, stop, return_exceptions=True)
