@@ -1,4 +1,4 @@
-"""The command line: `exospherehost serve` and `exospherehost dev`."""
+"""The command line: `exospherehost serve`, `exospherehost dev` and `exospherehost run`."""
 
 import sys
 

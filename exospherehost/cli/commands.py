@@ -8,7 +8,7 @@ import shlex
 import signal
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -16,8 +16,10 @@ import httpx
 from rich.console import Console
 
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE, VERSION, default_log_level
-from exospherehost._errors import ConfigurationError
+from exospherehost._errors import APIError, ConfigurationError
 from exospherehost._logging import FORMAT
+from exospherehost.cli.live import AboveTheLine, LiveLine, can_show
+from exospherehost.cli.loading import LoadError, load_runtime
 from exospherehost.cli.report import show_runs
 from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
@@ -45,7 +47,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 @click.group(context_settings=_HELP)
 @click.version_option(VERSION, prog_name="exospherehost")
 def cli() -> None:
-    """Run an ExosphereHost state manager on this machine."""
+    """Run ExosphereHost state managers and runtimes on this machine."""
 
 
 @cli.command()
@@ -153,14 +155,49 @@ def dev(context: click.Context, database: str | None, script: Path, arguments: t
     context.exit(status)
 
 
-def _configure_logging(least: int = logging.NOTSET) -> None:
-    """Log to standard error as EXOSPHERE_LOG_LEVEL says, but nothing below `least`."""
+@cli.command()
+@click.argument("runtime", metavar="MODULE:RUNTIME")
+@click.pass_context
+def run(context: click.Context, runtime: str) -> None:
+    """Run a runtime until Ctrl-C or SIGTERM, which end it with status 0 once running states have ended.
+
+    MODULE:RUNTIME names a Runtime, or a function without arguments that returns one, in a module that is imported
+    from this directory or from Python's path. A second signal cuts the runtime's grace period short. On a
+    terminal a line below the log tells how it gets on.
+    """
+    _take_stop_signals()
+    console = Console(stderr=True)
+    with _plain_errors(), ExitStack() as stack:
+        line = stack.enter_context(LiveLine(console, runtime)) if can_show(console) else None
+        # After it: a handler that the module makes then writes above the line as well.
+        _configure_logging(handler=None if line is None else AboveTheLine(console))
+        try:
+            loaded = load_runtime(runtime)
+            if line is not None:
+                line.show(loaded)
+            loaded.start()
+        except LoadError as error:
+            raise click.UsageError(str(error)) from error
+        except APIError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            # Before the runtime takes the signals there is nothing to hand back.
+            context.exit(130)
+
+
+def _configure_logging(least: int = logging.NOTSET, *, handler: logging.Handler | None = None) -> None:
+    """Log to standard error as EXOSPHERE_LOG_LEVEL says, but nothing below `least`.
+
+    Args:
+        least: a level.
+        handler: writes the records; plainly to standard error by default.
+    """
     level = default_log_level()
     if level is None:
         logging.getLogger().addHandler(logging.NullHandler())
         return
     level = max(level, least)
-    logging.basicConfig(level=level, format=FORMAT)
+    logging.basicConfig(level=level, format=FORMAT, handlers=None if handler is None else [handler])
     # What these have to say below a warning is about themselves.
     for name in ("alembic", "httpcore", "httpx", "uvicorn"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))

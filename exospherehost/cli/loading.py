@@ -1,0 +1,77 @@
+"""Finds the runtime that a person names as MODULE:NAME."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from exospherehost._runtime import Runtime
+
+
+class LoadError(Exception):
+    """What was named is not there, or is no runtime; the text says what to do."""
+
+
+def load_runtime(spec: str) -> Runtime:
+    """Import the module, from the current directory too, and return the runtime that is named in it.
+
+    Args:
+        spec: MODULE:NAME; the name, with dots in it if need be, is a `Runtime`, or a function without
+            arguments that returns one.
+
+    Raises:
+        LoadError: there is no such module or name, or it is something else.
+    """
+    module_name, colon, name = spec.partition(":")
+    if not (colon and name and module_name):
+        raise LoadError(f"{spec!r} is not MODULE:NAME; name the runtime in the module, such as app:runtime")
+    if module_name.endswith(".py") or "/" in module_name or "\\" in module_name:
+        guess = ".".join(Path(module_name.replace("\\", "/")).with_suffix("").parts).strip("./")
+        raise LoadError(f"{module_name!r} is a file; name it as it is imported, such as {guess}:{name}")
+    return _as_runtime(spec, _named(_imported(module_name), module_name, name))
+
+
+def _imported(module_name: str) -> Any:
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # Another module that is missing is one that the named module imports: its trace says where.
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise LoadError(f"there is no module {error.name!r} in {folder} or on Python's path") from error
+
+
+def _named(module: Any, module_name: str, name: str) -> Any:
+    value = module
+    for part in name.split("."):
+        if not hasattr(value, part):
+            members = cast("Mapping[str, object]", vars(module))
+            runtimes = [other for other, found in members.items() if isinstance(found, Runtime)]
+            hint = f"; it has {', '.join(runtimes)}" if runtimes else ""
+            raise LoadError(f"module {module_name!r} has no {name!r}{hint}")
+        value = getattr(value, part)
+    return value
+
+
+def _as_runtime(spec: str, value: Any) -> Runtime:
+    if callable(value) and not inspect.isclass(value):
+        try:
+            inspect.signature(value).bind()
+        except TypeError as error:
+            raise LoadError(f"{spec} wants arguments; name a function without any, or a Runtime") from error
+        value = value()
+        if inspect.iscoroutine(value):
+            value.close()
+            raise LoadError(f"{spec} is an async function; make it a plain one that returns a Runtime")
+        if not isinstance(value, Runtime):
+            raise LoadError(f"{spec} returned a {type(value).__name__} and not a Runtime")
+    if not isinstance(value, Runtime):
+        raise LoadError(f"{spec} is a {type(value).__name__} and neither a Runtime nor a function that returns one")
+    return value
