@@ -1,0 +1,1 @@
+"""Benchmarks: ratios between things that are measured interleaved, in one run, on one machine. See README.md."""
