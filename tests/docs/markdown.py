@@ -13,11 +13,12 @@ _VARIABLE = re.compile(r"\b(?:EXOSPHERE_[A-Z_]+|CORS_ORIGINS)\b")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, its text, and the line that the text begins at."""
+    """A fenced block: its language, its text, the line that the text begins at, and the page that it is on."""
 
     language: str
     text: str
     line: int
+    page: str
 
     @property
     def blocks_for_ever(self) -> bool:
@@ -35,10 +36,10 @@ class Block:
         return [(each.name, [arg.arg for arg in each.args.args]) for each in functions if each.name not in used]
 
 
-def blocks(document: str, language: str) -> list[Block]:
+def blocks(document: str, language: str, page: str = "README") -> list[Block]:
     """All fenced blocks of a language."""
     return [
-        Block(match[1], match[2], document.count("\n", 0, match.start(2)) + 1)
+        Block(match[1], match[2], document.count("\n", 0, match.start(2)) + 1, page)
         for match in _FENCE.finditer(document)
         if match[1] == language
     ]

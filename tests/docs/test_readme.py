@@ -1,4 +1,4 @@
-"""README: its blocks run, and what it names is there."""
+"""README and docs: their blocks run, and what they name is there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from tests.docs.markdown import Block, blocks, commands, local_links, variables
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PYTHON = blocks(README, "python")
+DOCS = {path: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+PYTHON = [
+    *blocks(README, "python"),
+    *(block for path, text in DOCS.items() for block in blocks(text, "python", path.stem)),
+]
 PACKAGE = Path(exospherehost.__file__).parent
 
 # What a block's functions are called with.
@@ -80,7 +84,7 @@ def run(server: ServerThread, block: Block, folder: Path) -> subprocess.Popen[st
     )
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=lambda block: f"line {block.line}")
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: f"{block.page} {block.line}")
 def test_python_block_runs(server: ServerThread, block: Block, tmp_path: Path) -> None:
     process = run(server, block, tmp_path)
     try:
@@ -134,7 +138,7 @@ def test_quick_start_says_hello_under_dev(tmp_path: Path) -> None:
 def test_python_blocks_have_no_type_errors(tool: str, tmp_path: Path) -> None:
     files = []
     for block in PYTHON:
-        files.append(tmp_path / f"line_{block.line}.py")
+        files.append(tmp_path / f"{block.page}_{block.line}.py")
         files[-1].write_text(block.text)
     if tool == "mypy":
         pytest.importorskip("mypy", reason="mypy is not installed")
@@ -165,7 +169,7 @@ def test_every_variable_that_it_names_is_read() -> None:
     read = set(re.findall(r'"((?:EXOSPHERE_[A-Z_]+|CORS_ORIGINS))"', _sources()))
 
     assert variables(README)
-    assert variables(README) - read == set()
+    assert variables("\n".join([README, *DOCS.values()])) - read == set()
 
 
 def test_every_variable_of_the_sdk_is_named() -> None:
@@ -190,7 +194,7 @@ def test_every_command_that_it_names_is_there(words: list[str]) -> None:
 
 
 def test_commands_are_named() -> None:
-    assert {words[1] for words in COMMANDS} >= {"serve", "dev"}
+    assert {words[1] for words in COMMANDS} >= {"serve", "dev", "run"}
 
 
 def test_every_option_that_it_names_is_there() -> None:
@@ -211,10 +215,11 @@ def test_every_script_that_it_names_is_there_and_runs() -> None:
 
 
 def test_every_link_into_the_repository_leads_somewhere() -> None:
-    links = local_links(README)
+    links = [ROOT / link for link in local_links(README)]
+    links += [path.parent / link for path, text in DOCS.items() for link in local_links(text)]
 
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not link.exists()] == []
 
 
 def test_every_public_name_that_it_uses_is_there() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exospherehost.server.rules.graph_check import check_template
@@ -15,6 +15,9 @@ from exospherehost.server.rules.model import GraphNodeSpec, GraphSpec, Refused, 
 from exospherehost.server.rules.topology import Topology
 
 Carried = frozenset[int]
+
+# Drawing is slow on a machine that runs other tests too, which says nothing about these.
+BUSY = [HealthCheck.too_slow]
 
 
 @st.composite
@@ -99,7 +102,7 @@ def shuffled(graph: GraphSpec, seed: int) -> GraphSpec:
     return replace(graph, nodes=tuple(nodes))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, suppress_health_check=BUSY)
 @given(graphs())
 def test_a_graph_is_accepted_exactly_if_every_branch_can_resolve_everything(
     graph: GraphSpec,
@@ -107,7 +110,7 @@ def test_a_graph_is_accepted_exactly_if_every_branch_can_resolve_everything(
     assert (check_template(graph) == []) == resolvable(graph, 0), check_template(graph)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=BUSY)
 @given(graphs(), st.integers())
 def test_the_order_of_nodes_and_next_nodes_never_matters(graph: GraphSpec, seed: int) -> None:
     problems = check_template(graph)
@@ -117,7 +120,7 @@ def test_the_order_of_nodes_and_next_nodes_never_matters(graph: GraphSpec, seed:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=BUSY)
 @given(graphs(), st.integers())
 def test_what_the_hosted_service_differs_in_does_not_depend_on_order(graph: GraphSpec, seed: int) -> None:
     if check_template(graph):
@@ -126,7 +129,7 @@ def test_what_the_hosted_service_differs_in_does_not_depend_on_order(graph: Grap
     assert len(hosted_differences(shuffled(graph, seed))) == count
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, suppress_health_check=BUSY)
 @given(graphs(), st.data())
 def test_an_entry_is_accepted_exactly_if_all_below_it_can_resolve_everything(
     graph: GraphSpec, data: st.DataObject
@@ -150,7 +153,7 @@ def test_an_entry_is_accepted_exactly_if_all_below_it_can_resolve_everything(
     assert accepted == resolvable(graph, start)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=BUSY)
 @given(graphs())
 def test_what_is_visible_is_what_all_ways_have_in_common(graph: GraphSpec) -> None:
     ways = all_ways(graph, 0)
