@@ -161,6 +161,6 @@ class Poller:
             logger.warning("event=claim_failing reason=%s", error)
 
     def _idle_wait(self) -> float:
-        doubled = FIRST_IDLE_WAIT * 2.0 ** min(self._idle_claims, 32)
+        doubled = FIRST_IDLE_WAIT * 2.0 ** min(max(self._idle_claims - 1, 0), 32)
         # Jitter only upwards: at rest this asks no more often than the interval says.
         return min(doubled, self._poll_interval) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret

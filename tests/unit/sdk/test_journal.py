@@ -104,7 +104,7 @@ async def test_second_runtime_is_refused_and_the_first_goes_on(service: FakeStat
     async with running(make_runtime(service, Echo, journal=path)):
         await eventually(lambda: service.claims)
         with pytest.raises(ConfigurationError, match="used by another runtime; give each runtime a file of its own"):
-            await make_runtime(service, Echo, journal=str(path)).run()
+            await asyncio.wait_for(make_runtime(service, Echo, journal=str(path)).run(), 10)
         assert len(service.registrations) == 1
         state_id = service.put_state("Echo", {"text": "x"})
         await eventually(lambda: service.report_of(state_id))
@@ -140,8 +140,9 @@ def _newer(path: Path) -> None:
     connection.close()
 
 
-def _content(path: Path) -> bytes | None:
-    return None if path.is_dir() else path.read_bytes()
+def _content(path: Path) -> dict[str, bytes | None]:
+    """What is in a file's folder."""
+    return {each.name: None if each.is_dir() else each.read_bytes() for each in path.parent.iterdir()}
 
 
 UNUSABLE: dict[str, tuple[Callable[[Path], None], str]] = {
@@ -161,17 +162,16 @@ async def test_file_that_is_no_journal_is_refused_and_left_alone(
     before = _content(path)
 
     with pytest.raises(ConfigurationError, match=says) as caught:
-        await make_runtime(service, Echo, journal=path).run()
+        await asyncio.wait_for(make_runtime(service, Echo, journal=path).run(), 10)
 
     assert f"journal={str(path)!r}" in str(caught.value)
     assert service.asked == []
     assert _content(path) == before
-    assert list(path.parent.iterdir()) == [path]
 
 
 async def test_folder_that_is_not_there_is_refused(service: FakeStateManager, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be opened"):
-        await make_runtime(service, Echo, journal=tmp_path / "no" / "journal").run()
+        await asyncio.wait_for(make_runtime(service, Echo, journal=tmp_path / "no" / "journal").run(), 10)
 
 
 async def test_states_of_another_namespace_are_refused_and_kept(service: FakeStateManager, path: Path) -> None:
@@ -179,7 +179,7 @@ async def test_states_of_another_namespace_are_refused_and_kept(service: FakeSta
         await journal.claimed(["a"])
 
     with pytest.raises(ConfigurationError, match=r"namespace 'other', and this runtime's is 'ns'"):
-        await make_runtime(service, Echo, journal=path).run()
+        await asyncio.wait_for(make_runtime(service, Echo, journal=path).run(), 10)
 
     assert rows(path) == [("a", None)]
 
@@ -192,9 +192,10 @@ async def test_empty_journal_of_another_namespace_is_taken_over(service: FakeSta
     async with running(make_runtime(service, Echo, journal=path)):
         state_id = service.put_state("Echo", {"text": "x"})
         await eventually(lambda: service.report_of(state_id))
-    with pytest.raises(ConfigurationError):
-        async with Journal(path, "other") as journal, Journal(path, "ns"):
-            pass
+    async with Journal(path, "ns") as journal:
+        await journal.claimed(["b"])
+    with pytest.raises(ConfigurationError, match="holds states of the namespace 'ns'"):
+        await Journal(path, "other").__aenter__()
 
 
 # ---- what is kept ----------------------------------------------------------------------------------

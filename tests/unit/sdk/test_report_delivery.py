@@ -178,7 +178,9 @@ async def test_claim_answered_twice_is_executed_once(
     assert state_id in caplog.text
 
 
-async def test_state_twice_in_one_claim_is_executed_once(service: FakeStateManager) -> None:
+async def test_state_twice_in_one_claim_is_executed_once(
+    service: FakeStateManager, caplog: pytest.LogCaptureFixture
+) -> None:
     counted = Counted()
     counted.go_on.set()
     state_id = service.put_state("Counts")
@@ -188,6 +190,7 @@ async def test_state_twice_in_one_claim_is_executed_once(service: FakeStateManag
         after = service.put_state("Counts")
         await eventually(lambda: service.report_of(after))
 
+    assert caplog.text.count("event=claimed_twice") == 1
     assert counted.times == 2
     assert attempts(service, state_id) == 1
 
