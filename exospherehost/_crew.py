@@ -127,6 +127,14 @@ class Crew:
 
     async def _let_finish(self, grace: float) -> None:
         """Hand back what has not started, let the rest end, and deliver, each within the grace period."""
+        logger.info(
+            "event=stopping namespace=%s running=%d waiting=%d undelivered=%d grace_period=%.0f",
+            self._namespace,
+            self._counters.running,
+            self._counters.waiting,
+            self._counters.undelivered,
+            grace,
+        )
         self._workers.hand_back_waiting()
         try:
             async with asyncio.timeout(grace):

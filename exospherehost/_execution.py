@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 from exospherehost._node import BaseNode
 from exospherehost._signals import PruneSignal, ReQueueAfterSignal
@@ -29,6 +29,7 @@ MOST_THREADS = 1_000
 """Threads are started as they are needed. More than workers are, where functions go on after a time-out."""
 
 OnBlocked = Callable[[float], None]
+Place: TypeAlias = Literal["loop", "thread", "process"]
 
 
 class TimedOut(Exception):
@@ -43,16 +44,16 @@ class Rooms:
 
     Args:
         workers: the most executions at once.
-        name: begins the threads' names.
+        runtime: the runtime's name, for the threads' names and the log.
         nodes: the classes of the nodes.
     """
 
-    def __init__(self, workers: int, name: str, nodes: Iterable[type[BaseNode]]) -> None:
-        self._name = name
+    def __init__(self, workers: int, runtime: str, nodes: Iterable[type[BaseNode]]) -> None:
+        self._runtime = runtime
         nodes = tuple(nodes)
         # Found out once: it takes as long as all else that is done for a state here.
         self._coroutines = frozenset(node for node in nodes if inspect.iscoroutinefunction(node.execute))
-        self._threads = ThreadPoolExecutor(max(workers, MOST_THREADS), thread_name_prefix=name)
+        self._threads = ThreadPoolExecutor(max(workers, MOST_THREADS), thread_name_prefix=f"exospherehost-{runtime}")
         self._in_threads = 0
         self._counting = threading.Lock()
         self._processes: Processes | None = None
@@ -73,7 +74,7 @@ class Rooms:
     ) -> None:
         self._threads.shutdown(wait=False)
         if self._in_threads:
-            logger.warning("event=threads_left runtime=%s count=%d", self._name, self._in_threads)
+            logger.warning("event=threads_left runtime=%s count=%d", self._runtime, self._in_threads)
         if self._processes is not None:
             await self._processes.stop()
 
@@ -105,6 +106,12 @@ class Rooms:
             if not scope.expired() or isinstance(error, asyncio.CancelledError):
                 raise
             raise TimedOut from error
+
+    def place_of(self, node: type[BaseNode]) -> Place:
+        """Tell where a node runs."""
+        if node.execution.kind == "process":
+            return "process"
+        return "loop" if node in self._coroutines and node.execution.kind == "auto" else "thread"
 
     async def _here(self, node: BaseNode, on_blocked: OnBlocked) -> Any:
         """Call a node in this process."""

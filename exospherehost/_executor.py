@@ -25,6 +25,13 @@ from exospherehost_client.models import ClaimedState
 logger = logging.getLogger(__name__)
 
 
+_END_OF_TIMED_OUT = {
+    "loop": ", and was cancelled",
+    "thread": "; it goes on in its thread, which cannot be stopped, and its result is dropped",
+    "process": ", and its process was killed",
+}
+
+
 class _StateError(Exception):
     """Why a state cannot be executed; its text can be reported as it is."""
 
@@ -135,7 +142,8 @@ class Executor:
         """Log why a state failed, and return what is reported of it."""
         if isinstance(error, TimedOut | ProcessTimeout):
             timeout = self._nodes[state.node_name].execution.timeout
-            text = f"TimeoutError: {state.node_name} ran longer than its timeout of {timeout} s, and was cancelled"
+            end = _END_OF_TIMED_OUT[self._rooms.place_of(self._nodes[state.node_name])]
+            text = f"TimeoutError: {state.node_name} ran longer than its timeout of {timeout} s{end}"
             if not isinstance(error.__cause__, TimeoutError | None):
                 text += f"; on its way out it raised {describe_exception(error.__cause__, redact)}"
         elif isinstance(error, _StateError | APIError | ProcessFailure):

@@ -47,7 +47,7 @@ class LeaseKeeper:
             if not held or not await self._session.offers(LEASE):
                 continue
             try:
-                await self._renew(held)
+                lost = await self._renew(held)
             except APIError as error:
                 if isinstance(error, APIStatusError) and error.status_code in (404, 405):
                     self._session.forget_extensions()
@@ -56,15 +56,19 @@ class LeaseKeeper:
                 failing = True
             else:
                 if failing:
-                    logger.info("event=renewal_recovered states=%d", len(held))
+                    logger.info("event=renewal_recovered states=%d lost=%d", len(held) - lost, lost)
                 failing = False
 
-    async def _renew(self, held: Mapping[str, object]) -> None:
+    async def _renew(self, held: Mapping[str, object]) -> int:
+        """Renew leases, and return how many of them had run out."""
+        lost = 0
         for asked in _parts(held):
             still_held = await self._session.renew(asked, int(self._lease * 1000))
             for state_id in asked:
                 if state_id not in still_held:
+                    lost += 1
                     self._lost(state_id, held[state_id])
+        return lost
 
 
 def _parts(state_ids: Iterable[str]) -> Iterable[list[str]]:

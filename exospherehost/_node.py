@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from exospherehost._errors import ConfigurationError
+from exospherehost._redaction import MASK
 
 InputsT = TypeVar("InputsT", default=Any)
 OutputsT = TypeVar("OutputsT", default=Any)
@@ -64,7 +65,8 @@ class Execution:
             raise ConfigurationError(f"kind={self.kind!r} is not one of {', '.join(get_args(ExecutionKind))}")
 
 
-class NodeContext(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NodeContext:
     """What a node can know of the state that it executes.
 
     Attributes:
@@ -127,6 +129,10 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        secrets = cls.__dict__.get("Secrets")
+        if inspect.isclass(secrets) and issubclass(secrets, BaseModel):
+            # Here, so that it holds in every process that imports the node.
+            secrets.__repr_args__ = _masked_repr_args  # type: ignore[method-assign]
         # The class's own bases only: a parent's models are inherited, and a class between may have replaced them.
         for base in vars(cls).get("__orig_bases__", ()):
             if get_origin(base) is not BaseNode:
@@ -148,6 +154,10 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
             ReQueueAfterSignal: to have the state run again after a delay.
             Exception: anything else fails the state, and the graph's retry policy decides.
         """
+
+
+def _masked_repr_args(self: BaseModel) -> Iterator[tuple[str, str]]:
+    return ((name, MASK) for name in type(self).model_fields)
 
 
 def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:

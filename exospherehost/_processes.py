@@ -7,6 +7,7 @@ import inspect
 import multiprocessing
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -58,7 +59,7 @@ class Processes:
         """
         timeout = node.execution.timeout
         # What the runtime's nodes share lives in this process alone.
-        context = node.context._replace(shared=None)
+        context = replace(node.context, shared=None)
         arguments = [type(node), node.inputs, node.secrets, context, tuple(protected)]
         try:
             kind, value = await asyncio.wrap_future(self._pool.schedule(_execute, args=arguments, timeout=timeout))
@@ -98,7 +99,7 @@ def _execute(
         node = node_class()
         node.inputs, node.secrets, node.context = inputs, secrets, context
         if timeout is not None:
-            node.context = context._replace(deadline=datetime.now(UTC) + timedelta(seconds=timeout))
+            node.context = replace(context, deadline=datetime.now(UTC) + timedelta(seconds=timeout))
         result: Any = node.execute()
         if inspect.iscoroutine(result):
             result = asyncio.run(result)

@@ -10,7 +10,7 @@ from typing import Any
 
 from exospherehost._carrier import fastest_carrier
 from exospherehost._crew import Crew
-from exospherehost._errors import APIError, APIResponseError
+from exospherehost._errors import APIError, APIResponseError, ConfigurationError
 from exospherehost._execution import Rooms
 from exospherehost._executor import Executor
 from exospherehost._journal import Journal
@@ -54,7 +54,7 @@ async def run_until(
         journal = None
         if plan.journal is not None:
             journal = await stack.enter_async_context(Journal(plan.journal, namespace))
-        rooms = Rooms(plan.workers, f"exospherehost-{plan.name}", plan.nodes.values())
+        rooms = Rooms(plan.workers, plan.name, plan.nodes.values())
         await stack.enter_async_context(rooms)
         session = await stack.enter_async_context(Session(plan.settings, fastest_carrier))
         if not await _unless(stop_asked, _register(session, plan)):
@@ -134,7 +134,13 @@ async def _open(
         async with scope:
             stop.add_done_callback(limit)
             try:
-                return await stack.enter_async_context(lifespan())
+                manager = lifespan()
+                if not isinstance(manager, AbstractAsyncContextManager):
+                    raise ConfigurationError(
+                        f"lifespan= gave a {type(manager).__name__} and no async context manager; "
+                        "decorate an async generator with contextlib.asynccontextmanager"
+                    )
+                return await stack.enter_async_context(manager)
             finally:
                 stop.remove_done_callback(limit)
     except TimeoutError:

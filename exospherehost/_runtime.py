@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import signal
 import ssl
@@ -114,8 +115,11 @@ class Runtime:
             raise ConfigurationError(
                 f"lease={lease!r} is not between 1 and {_config.LONGEST_LEASE:,} seconds; None asks for no leases"
             )
-        if lifespan is not None and not callable(lifespan):
-            raise ConfigurationError(f"lifespan={lifespan!r} is not a function that makes an async context manager")
+        if lifespan is not None and (not callable(lifespan) or inspect.isasyncgenfunction(lifespan)):
+            raise ConfigurationError(
+                f"lifespan={lifespan!r} is not a function that makes an async context manager; "
+                "decorate an async generator with contextlib.asynccontextmanager"
+            )
         self._plan = Plan(
             settings=settings,
             name=name,
@@ -126,7 +130,7 @@ class Runtime:
             grace_period=_seconds("grace_period", grace_period, above_zero=False),
             lease=None if lease is None else float(lease),
             lifespan=lifespan,
-            journal=None if journal is None else Path(journal),
+            journal=_path("journal", journal),
         )
         self._make_liveness = None if liveness is None else _maker_of_liveness(liveness)
         self._liveness: Liveness | None = None
@@ -257,6 +261,7 @@ class Runtime:
         def on_signal() -> None:
             nonlocal signalled
             if signalled:
+                logger.warning("event=grace_period_cut_short runtime=%s by=a second signal", self._plan.name)
                 run.cancel()
             signalled = True
             self.stop()
@@ -316,6 +321,14 @@ def _maker_of_liveness(address: str) -> Callable[[Callable[[], RuntimeStats], Ca
     from exospherehost._liveness import Liveness, parse_address  # noqa: PLC0415
 
     return partial(Liveness, parse_address(address))
+
+
+def _path(name: str, value: str | Path | None) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise ConfigurationError(f"{name}={value!r} is not the path of a file")
+    return Path(value)
 
 
 def _whole(name: str, value: int) -> int:

@@ -74,6 +74,7 @@ class _Application:
             )
             room = service.waiting_room
             store.when_states_wait(room.announce, wanted=room.is_occupied)
+            await service.spare_leases_after_start()
             crons = Scheduler("crons", service.fire_crons, self._clock)
             service.when_graphs_change(crons.wake)
             # Also where leases are not offered: the database may hold some from when they were.

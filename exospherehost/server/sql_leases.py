@@ -19,6 +19,11 @@ _NEXT_EXPIRY = (
 )
 _FIND = select(states.c.lease_expires_at).where(states.c.id == bindparam("id"))
 _POSTPONE = update(states).where(states.c.id == bindparam("of_id"), _LEASED).values(lease_expires_at=bindparam("until"))
+_PROLONG = (
+    update(states)
+    .where(_LEASED, states.c.lease_expires_at < bindparam("until"))
+    .values(lease_expires_at=bindparam("until"))
+)
 _RENEW = _POSTPONE.where(
     states.c.namespace == bindparam("of_namespace"), states.c.lease_expires_at > bindparam("now_ms")
 )
@@ -44,6 +49,10 @@ class SqlLeases(SqlPart):
     def renew_lease(self, namespace: str, state_id: str, *, now_ms: int, until: int) -> bool:
         """Make a lease that has not run out end at ``until``, and tell whether there was one."""
         return self._run(_RENEW, of_id=state_id, of_namespace=namespace, now_ms=now_ms, until=until) > 0
+
+    def prolong_leases(self, until: int) -> int:
+        """Make every lease that would end before ``until`` end then, and return how many there were."""
+        return self._run(_PROLONG, until=until)
 
     def postpone_lease(self, state_id: str, until: int) -> None:
         """Make a lease end at ``until``, whether or not it has run out."""

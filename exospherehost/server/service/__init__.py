@@ -174,6 +174,10 @@ class Service:
             self._lease_given(held[0].expires_at)
         return held
 
+    async def spare_leases_after_start(self) -> None:
+        """Give every holder of a lease time to renew it, after the server was down."""
+        await leases.spare_after_start(self._store, self._context)
+
     async def end_expired_leases(self) -> int | None:
         """End the leases that have run out and return when the next one does (epoch milliseconds)."""
         return await leases.end_expired(self._store, self._context)

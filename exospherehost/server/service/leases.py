@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 EXPIRED = "lease expired"
 """The error of a state whose lease ran out."""
 
+SPARED_AFTER_START_MS = 30_000
+"""How long every lease lasts at least after a start: a runtime looks for a service that was away within 10 s."""
+
 _SWEPT_AT_ONCE = 128
 _RENEWED_AT_ONCE = 500
 _PAUSE_AFTER_FAILURE_MS = 5_000
@@ -62,6 +65,14 @@ def _renew(
         for state_id in part
         if unit.renew_lease(namespace, state_id, now_ms=now_ms, until=until)
     ]
+
+
+async def spare_after_start(store: Store, context: Context) -> None:
+    """Give every holder time to renew after a start: while the server was down, nobody could."""
+    until = context.clock.now_ms() + SPARED_AFTER_START_MS
+    spared = await store.write(lambda unit: unit.prolong_leases(until))
+    if spared:
+        _log.info("event=leases_spared count=%d for_ms=%d", spared, SPARED_AFTER_START_MS)
 
 
 async def end_expired(store: Store, context: Context) -> int | None:

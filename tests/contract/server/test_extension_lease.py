@@ -12,6 +12,7 @@ from exospherehost.server import ServerThread
 from exospherehost.server.clock import ManualClock, rfc3339
 from exospherehost.server.service import reports
 from exospherehost.server.service.context import Context
+from exospherehost.server.service.leases import SPARED_AFTER_START_MS
 from exospherehost.server.store import UnitOfWork
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, Json, connect, good
@@ -197,7 +198,7 @@ def test_a_lease_whose_end_fails_is_tried_again_and_holds_up_no_other(
     assert failures == ["lease expired"]
 
 
-def test_leases_that_ran_out_while_the_server_was_down_end_when_it_starts(
+def test_leases_that_ran_out_while_the_server_was_down_end_a_while_after_its_start(
     start_server: StartServer, clock: ManualClock
 ) -> None:
     first = start_server(clock=clock)
@@ -210,7 +211,26 @@ def test_leases_that_ran_out_while_the_server_was_down_end_when_it_starts(
     # Also where leases are not offered any more: who claimed with one may be gone for good.
     with connect(start_server(clock=clock, without=frozenset({"lease"}))) as http:
         again = Api(http, api.namespace)
+        assert again.statuses(run) == [("a", "QUEUED")]
+        clock.advance_to(START + LEASE + SPARED_AFTER_START_MS)
         eventually_sync(lambda: again.statuses(run) == [("a", "CREATED"), ("a", "RETRY_CREATED")])
+
+
+def test_who_held_a_lease_before_the_server_was_down_may_renew_and_report_after(
+    start_server: StartServer, clock: ManualClock
+) -> None:
+    first = start_server(clock=clock)
+    with connect(first) as http:
+        api = Api(http)
+        run = prepare(api)
+        (state,) = claim(api)
+    first.stop()
+    clock.advance_to(START + 10 * LEASE)
+    with connect(start_server(clock=clock)) as http:
+        again = Api(http, api.namespace)
+        assert same(renew(again, state["state_id"]), expires(state["state_id"], START + 11 * LEASE))
+        good(again.post(f"/state/{state['state_id']}/executed", {"outputs": [{}]}))
+        assert ("a", "SUCCESS") in again.statuses(run)
 
 
 @pytest.mark.parametrize("lease_ms", [999, 86_400_001, 0, -1, None, "x", 1_000.5])

@@ -102,7 +102,7 @@ async def test_functions_in_threads_are_left_alone_and_take_no_worker(
 
     assert sorted(entered) == sorted(hanging)
     assert all("ran longer than its timeout of 0.03 s" in each.body["error"] for each in said)
-    assert "event=threads_left runtime=exospherehost-test-runtime count=7" in caplog.text
+    assert "event=threads_left runtime=test-runtime count=7" in caplog.text
     assert len(service.reports) == 8
     await eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("exospherehost-")])
 

@@ -169,6 +169,12 @@ async def test_file_that_is_no_journal_is_refused_and_left_alone(
     assert _content(path) == before
 
 
+@pytest.mark.parametrize("wrong", ["", " ", 5, b"journal"])
+def test_what_is_no_path_is_refused_when_the_runtime_is_made(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="journal="):
+        make_runtime("http://localhost", Echo, journal=wrong)
+
+
 async def test_folder_that_is_not_there_is_refused(service: FakeStateManager, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be opened"):
         await asyncio.wait_for(make_runtime(service, Echo, journal=tmp_path / "no" / "journal").run(), 10)

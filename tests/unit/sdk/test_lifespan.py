@@ -286,7 +286,15 @@ async def test_it_is_entered_and_left_in_one_task(service: FakeStateManager) -> 
     assert tasks == [task, task]
 
 
-@pytest.mark.parametrize("wrong", [5, "lifespan", [], object()], ids=["number", "text", "list", "object"])
+async def _undecorated() -> AsyncIterator[None]:
+    yield None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [5, "lifespan", [], object(), _undecorated],
+    ids=["number", "text", "list", "object", "an async generator without its decorator"],
+)
 def test_what_cannot_be_called_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="lifespan="):
         make_runtime("http://localhost", Echo, lifespan=wrong)
@@ -300,7 +308,7 @@ def test_what_cannot_be_called_is_refused(wrong: Any) -> None:
 async def test_function_that_makes_no_context_manager_ends_the_run(
     service: FakeStateManager, wrong: Callable[[], AbstractAsyncContextManager[Any]]
 ) -> None:
-    with pytest.raises(TypeError, match="asynchronous context manager"):
+    with pytest.raises(ConfigurationError, match="lifespan= gave a"):
         await asyncio.wait_for(make_runtime(service, Echo, lifespan=wrong).run(), 15)
 
     assert service.claims == []

@@ -32,7 +32,7 @@ MAY_USE: dict[str, set[str]] = {
     "_retry": {"_errors"},
     "_signals": {"_errors"},
     "_graph": set(),
-    "_node": {"_errors"},
+    "_node": {"_errors", "_redaction"},
     "_stats": set(),
     "_carrier": {"_config", "_httpx_carrier", "_pyreqwest_carrier"},
     "_httpx_carrier": {"_config", "_errors"},
