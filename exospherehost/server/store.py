@@ -186,6 +186,7 @@ class UnitOfWork(Reader, Protocol):
 
     def prolong_leases(self, until: int) -> int:
         """Make each lease that would end before ``until`` (epoch milliseconds) end then; return how many there were."""
+        ...
 
     def postpone_lease(self, state_id: str, until: int) -> None:
         """Make a lease end at ``until``, whether or not it has run out."""

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,8 @@ async def test_states_go_on_after_a_process_has_ended(service: FakeStateManager)
 
 async def test_no_process_is_left_when_the_runtime_has_ended(service: FakeStateManager) -> None:
     service.secrets = {"API-TOKEN": SECRET}
+    # One for the whole program, and for as long as it runs.
+    resource_tracker.ensure_running()
     before = _children()
 
     async with running(make_runtime(service, Does)):

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import os
 import threading
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,8 @@ async def test_process_is_killed(service: FakeStateManager, tmp_path: Path) -> N
 
 
 async def test_process_that_had_no_time_to_start_is_not_left_behind(service: FakeStateManager, tmp_path: Path) -> None:
+    # One for the whole program, and for as long as it runs.
+    resource_tracker.ensure_running()
     before = _children()
     async with running(make_runtime(service, EndsBeforeItStarts, workers=1)):
         for number in range(2):
