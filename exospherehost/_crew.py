@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from exospherehost import _reports
-from exospherehost._executor import log_fields
+from exospherehost._executor import handed_back, log_fields
 from exospherehost._journal import Journal, JournalError
 from exospherehost._leases import LeaseKeeper
 from exospherehost._node import BaseNode
@@ -79,6 +79,7 @@ class Crew:
             count=workers,
             most_ahead=most_ahead,
         )
+        self._count_of_nodes = len(nodes)
         self._keeper = None if lease is None else LeaseKeeper(session, lease, self._with_lease, self._lose)
         self._leases: dict[str, object] = {}
         self._claim: asyncio.Task[Claim] | None = None
@@ -185,9 +186,10 @@ class Crew:
             if not (nodes and room):
                 sweep = False
                 continue
-            all_of_them = self._workers.has_room_for_each_node()
+            # A held claim would overlook a node that is left out and has room again meanwhile.
+            may_hold = len(nodes) == self._count_of_nodes
             # In a task of its own, because a claim that is broken off may have taken states already.
-            self._claim = asyncio.ensure_future(self._poller.claim(nodes, room, may_hold=all_of_them and not sweep))
+            self._claim = asyncio.ensure_future(self._poller.claim(nodes, room, may_hold=may_hold))
             claim = await asyncio.shield(self._claim)
             states = self._accepted(claim.states)
             if states and self._journal is not None:
@@ -222,8 +224,7 @@ class Crew:
 
     def _hand_back(self, states: Iterable[ClaimedState]) -> None:
         for state in states:
-            fields = log_fields(self._namespace, state)
-            self._reporter.submit_now(Outcome(_reports.handed_back(state.state_id), fields=fields))
+            self._reporter.submit_now(handed_back(self._namespace, state))
 
     def _with_lease(self) -> dict[str, object]:
         return dict(self._leases)

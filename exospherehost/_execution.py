@@ -115,10 +115,9 @@ class Rooms:
 
     async def _here(self, node: BaseNode, on_blocked: OnBlocked) -> Any:
         """Call a node in this process."""
-        kind = node.execution.kind
-        if type(node) in self._coroutines and kind == "auto":
+        if self.place_of(type(node)) == "loop":
             return await _timed(cast("Coroutine[Any, Any, Any]", node.execute()), on_blocked)
-        result, error = await self._in_thread(node, has_own_loop=kind == "thread")
+        result, error = await self._in_thread(node, has_own_loop=node.execution.kind == "thread")
         if error is not None:
             raise error
         # A plain function may still return an awaitable, for instance from a partial or a decorator.

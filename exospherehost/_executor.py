@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from pydantic import ValidationError
 
@@ -24,7 +24,7 @@ from exospherehost_client.models import ClaimedState
 
 logger = logging.getLogger(__name__)
 
-
+_Field: TypeAlias = tuple[str, Any]
 _END_OF_TIMED_OUT = {
     "loop": ", and was cancelled",
     "thread": "; it goes on in its thread, which cannot be stopped, and its result is dropped",
@@ -95,12 +95,14 @@ class Executor:
                 protected = (*protected, *secrets.values())
             node.secrets = validated(node_class.Secrets, secrets, _StateError)
             outputs = _dumped(node_class, await self._call(node, state, protected))
-            size = _checked_size(_reports.output_fields(outputs))
+            values = (field for output in outputs for field in output.items())
+            size = _checked_size(values, lambda: _reports.output_fields(outputs))
             return Outcome(_reports.executed(state_id, outputs), protected, size, fields)
         except PruneSignal as signal:
             try:
-                size = _checked_size([(f"data.{name}", value) for name, value in signal.data.items()])
-                return Outcome(_reports.pruned(state_id, signal.data), protected, size, fields)
+                data = signal.data
+                size = _checked_size(data.items(), lambda: [(f"data.{name}", value) for name, value in data.items()])
+                return Outcome(_reports.pruned(state_id, data), protected, size, fields)
             except (_StateError, ValidationError) as error:
                 problem = f"the pruned report cannot be delivered: {describe_refusal(error, Redactor(protected))}"
             report = _reports.errored(state_id, self._told(state, _StateError(problem), Redactor(protected)))
@@ -174,6 +176,11 @@ def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
     return fields
 
 
+def handed_back(namespace: str, state: ClaimedState) -> Outcome:
+    """The outcome of a state that was claimed and is not executed here."""
+    return Outcome(_reports.handed_back(state.state_id), fields=log_fields(namespace, state))
+
+
 def _dumped(node: type[BaseNode], result: Any) -> list[dict[str, Any]]:
     items = cast("Sequence[Any]", result) if isinstance(result, list | tuple) else () if result is None else (result,)
     outputs: list[dict[str, Any]] = []
@@ -187,10 +194,15 @@ def _dumped(node: type[BaseNode], result: Any) -> list[dict[str, Any]]:
     return outputs
 
 
-def _checked_size(fields: Sequence[tuple[str, Any]]) -> int:
-    """Return about how many characters a report's data has; refuse what no service takes."""
-    size = _reports.size_of(fields)
+def _checked_size(data: Iterable[_Field], with_places: Callable[[], Iterable[_Field]]) -> int:
+    """Return about how many characters a report's data has; refuse what no service takes.
+
+    Args:
+        data: the fields.
+        with_places: gives them named by their places in the report, which only a refusal needs.
+    """
+    size = _reports.size_of(data)
     # A character has four bytes at the most: only what might be too large is counted in bytes.
-    if 4 * size > _reports.MAX_REPORT_BYTES and (problem := _reports.oversize(fields)):
+    if 4 * size > _reports.MAX_REPORT_BYTES and (problem := _reports.oversize(with_places())):
         raise _StateError(problem)
     return size

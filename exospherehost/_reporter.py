@@ -12,7 +12,7 @@ from exospherehost import _reports
 from exospherehost._errors import APIError, APIStatusError
 from exospherehost._redaction import describe_refusal
 from exospherehost._reports import Outcome
-from exospherehost._retry import Backoff, is_transient, never_reached_the_service
+from exospherehost._retry import Backoff, is_transient, is_transient_status, never_reached_the_service
 from exospherehost._session import BATCH_REPORT, Session
 from exospherehost._stats import Counters
 from exospherehost_client.models import StateReport, StateReportResult
@@ -97,10 +97,6 @@ class Reporter:
         self._counters.undelivered = len(self._open)
         if self._lanes < CONCURRENT_REPORTS:
             self._work.set()
-
-    def undelivered(self) -> list[str]:
-        """List the ids of the states whose outcomes are not acknowledged."""
-        return list(self._open)
 
     def note_claimed(self, state_id: str) -> bool:
         """Tell whether a state that has been claimed may be executed: not while its outcome is under way.
@@ -221,7 +217,7 @@ class Reporter:
         """Deal with the service's word on one of several outcomes."""
         if result.status < 300:
             self._settle(item)
-        elif result.status >= 500 or result.status in (408, 429):
+        elif is_transient_status(result.status):
             item.may_have_arrived = True
             self._later(item, self._backoff.wait(item.attempts))
         elif result.status in _REJECTED and item.report.errored is None:

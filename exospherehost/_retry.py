@@ -13,13 +13,16 @@ _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 _LASTING_FAULTS = frozenset({501, 505})
 
 
+def is_transient_status(status: int) -> bool:
+    """Tell whether a status says that the same request may succeed a little later."""
+    # Whatever else is above 500 is a fault of the service or, with numbers of its own, of a proxy before it.
+    return status in _TRANSIENT_STATUSES or (status >= 500 and status not in _LASTING_FAULTS)
+
+
 def is_transient(error: Exception) -> bool:
     """Tell whether the same request may succeed a little later."""
     if isinstance(error, APIStatusError):
-        # Whatever else is above 500 is a fault of the service or, with numbers of its own, of a proxy before it.
-        return error.status_code in _TRANSIENT_STATUSES or (
-            error.status_code >= 500 and error.status_code not in _LASTING_FAULTS
-        )
+        return is_transient_status(error.status_code)
     return isinstance(error, APIConnectionError)
 
 

@@ -234,11 +234,16 @@ class Session:
 
     async def learn_extensions(self) -> None:
         """Ask which extensions the service has, and again after transient faults; goes on without in the end."""
+        await self._try_to_learn(may_resend=is_transient)
+
+    async def _try_to_learn(self, may_resend: Callable[[APIError], bool]) -> frozenset[str]:
+        uri = self._settings.uris[self._memory.current]
         try:
-            await self.extensions()
+            return await self._ask_for_extensions(uri, may_resend)
         except APIError as error:
             self._memory.asked_in_vain = time.monotonic()
             logger.debug("event=extensions_unknown reason=%s", error)
+            return frozenset()
 
     async def offers(self, extension: str) -> bool:
         """Tell whether the service has an extension; no, while it cannot be asked."""
@@ -247,13 +252,8 @@ class Session:
         if known is None:
             if time.monotonic() - self._memory.asked_in_vain < ASK_AGAIN_SECONDS:
                 return False
-            try:
-                # Once: work goes on without them meanwhile.
-                known = await self._ask_for_extensions(uri, may_resend=lambda _: False)
-            except APIError as error:
-                self._memory.asked_in_vain = time.monotonic()
-                logger.debug("event=extensions_unknown reason=%s", error)
-                return False
+            # Once: work goes on without them meanwhile.
+            known = await self._try_to_learn(may_resend=lambda _: False)
         return extension in known
 
     def is_known_to_offer(self, extension: str) -> bool:

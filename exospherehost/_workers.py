@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from exospherehost import _reports
-from exospherehost._executor import log_fields
+from exospherehost._executor import handed_back, log_fields
 from exospherehost._node import BaseNode
 from exospherehost._reports import Outcome
 from exospherehost._stats import Counters
@@ -118,10 +118,6 @@ class Workers:
         """Whether some node has a limit of its own."""
         return bool(self._limits)
 
-    def has_room_for_each_node(self) -> bool:
-        """Tell whether no node is at its limit."""
-        return not self._limits or len(self.plan()[0]) == len(self._names)
-
     def _room(self) -> int:
         ahead = min(self._most_ahead, int(self._count * PREFETCH_SECONDS / max(self._mean_seconds, 1e-6)))
         waiting = len(self._waiting)
@@ -193,7 +189,7 @@ class Workers:
         while self._waiting:
             state = self._waiting.popleft()
             self._held.discard(state.state_id)
-            self._hand_back(state)
+            self._outbox.submit_now(handed_back(self._namespace, state))
         self._count_states()
 
     async def finished(self) -> None:
@@ -223,7 +219,7 @@ class Workers:
                 CANCEL_SECONDS,
                 extra=fields,
             )
-            self._hand_back(state)
+            self._outbox.submit_now(handed_back(self._namespace, state))
 
     async def _work(self) -> None:
         task = asyncio.current_task()
@@ -263,8 +259,7 @@ class Workers:
             # The node ended in spite of a cancellation: what it has done counts, if the state is still ours.
         except asyncio.CancelledError:
             if state.state_id not in self._lost:
-                fields = log_fields(self._namespace, state)
-                self._outbox.submit_now(outcome or Outcome(_reports.handed_back(state.state_id), fields=fields))
+                self._outbox.submit_now(outcome or handed_back(self._namespace, state))
             if self._stopping:
                 raise
         else:
@@ -311,10 +306,6 @@ class Workers:
                 raise
         while task.cancelling() and not self._stopping:
             task.uncancel()
-
-    def _hand_back(self, state: ClaimedState) -> None:
-        outcome = Outcome(_reports.handed_back(state.state_id), fields=log_fields(self._namespace, state))
-        self._outbox.submit_now(outcome)
 
     def _next(self) -> ClaimedState | None:
         """Take the first waiting state whose node is below its limit."""
