@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import multiprocessing
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +20,8 @@ from pydantic import BaseModel
 from exospherehost._node import BaseNode, NodeContext
 from exospherehost._redaction import Redactor, describe_exception
 from exospherehost._signals import PruneSignal, ReQueueAfterSignal
+
+logger = logging.getLogger(__name__)
 
 
 class ProcessFailure(Exception):
@@ -35,17 +40,21 @@ class Processes:
     """
 
     def __init__(self, count: int) -> None:
-        # Spawned, because a fork of a program with threads and an event loop may deadlock.
-        self._pool = ProcessPool(max_workers=count, initializer=_begin, context=multiprocessing.get_context("spawn"))
+        self._count = count
+        self._pool = _new_pool(count)
+        self._broken: list[ProcessPool] = []
+        self._stopped = False
 
     async def start(self) -> None:
         """Start the processes; returns when one is ready."""
-        await asyncio.wrap_future(self._pool.schedule(_nothing))
+        await asyncio.wrap_future(self._schedule(_nothing))
 
     async def stop(self) -> None:
         """Kill the processes."""
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        await asyncio.to_thread(self._pool.join)
+        self._stopped = True
+        for pool in (*self._broken, self._pool):
+            pool.stop()  # type: ignore[no-untyped-call]
+            await asyncio.to_thread(pool.join)
 
     async def call(self, node: BaseNode, protected: Sequence[str]) -> Any:
         """Call a node's `execute` in a process; cancelling this kills it.
@@ -62,10 +71,19 @@ class Processes:
         context = replace(node.context, shared=None)
         arguments = [type(node), node.inputs, node.secrets, context, tuple(protected)]
         try:
-            kind, value = await asyncio.wrap_future(self._pool.schedule(_execute, args=arguments, timeout=timeout))
+            try:
+                kind, value = await asyncio.wrap_future(self._schedule(_execute, arguments, timeout))
+            except BrokenProcessPool:
+                # None that was in the pool was known to have begun; at most one of them ended the process.
+                kind, value = await asyncio.wrap_future(self._schedule(_execute, arguments, timeout))
         except ProcessExpired as error:
             raise ProcessFailure(
                 f"the process of {type(node).__name__} ended with status {error.exitcode}, before execute returned: "
+                "it was killed, ran out of memory, or left by os._exit"
+            ) from None
+        except BrokenProcessPool:
+            raise ProcessFailure(
+                f"the process of {type(node).__name__} ended twice before execute was known to have begun: "
                 "it was killed, ran out of memory, or left by os._exit"
             ) from None
         except TimeoutError:
@@ -75,6 +93,21 @@ class Processes:
         if kind == "failure":
             raise ProcessFailure(value)
         return value
+
+    def _schedule(
+        self, function: Callable[..., Any], args: Sequence[Any] = (), timeout: float | None = None
+    ) -> Future[Any]:
+        # A pool whose last process dies in idleness, or before it has told what it works at, takes nothing any more.
+        if not self._pool.active and not self._stopped:
+            logger.warning("event=processes_replaced")
+            self._broken.append(self._pool)
+            self._pool = _new_pool(self._count)
+        return self._pool.schedule(function, args=args, timeout=timeout)
+
+
+def _new_pool(count: int) -> ProcessPool:
+    # Spawned, because a fork of a program with threads and an event loop may deadlock.
+    return ProcessPool(max_workers=count, initializer=_begin, context=multiprocessing.get_context("spawn"))
 
 
 def _begin() -> None:

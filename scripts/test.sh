@@ -4,4 +4,5 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_bootstrap.sh"
 use_environment dev
 cd "$ROOT"
-exec "$python" -m pytest -n 4 --dist loadfile "$@"
+# A worker that crashes ends the run: one put in its place may wait for ever for files to test.
+exec "$python" -m pytest -n 4 --dist loadfile --max-worker-restart 0 --instafail "$@"

@@ -22,6 +22,7 @@ from exospherehost import (
     RateLimitError,
     Timeouts,
     UnprocessableEntityError,
+    _poller,
 )
 from exospherehost._poller import FIRST_IDLE_WAIT, LONGEST_HOLD, Poller
 from exospherehost._retry import Backoff
@@ -32,6 +33,7 @@ from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.nodes import Echo
 from tests._support.runtimes import make_runtime, running
+from tests._support.stand_in import stand_in
 
 SOME = object()
 """A state, for a poller that looks into none."""
@@ -73,8 +75,6 @@ class Service:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    from exospherehost import _poller
-
     clock = Clock()
     monkeypatch.setattr(_poller, "time", clock)
     return clock
@@ -94,8 +94,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(asyncio, "timeout", timeout)
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    stand_in(monkeypatch, _poller, "asyncio", timeout=timeout, sleep=sleep)
     return waits
 
 

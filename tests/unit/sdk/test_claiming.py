@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exospherehost import BaseNode
+from exospherehost import BaseNode, _poller
 from exospherehost._poller import Poller
 from exospherehost._stats import Counters
 from tests._support.eventually import eventually
@@ -17,6 +17,7 @@ from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.nodes import Echo, NeedsSecret
 from tests._support.runtimes import make_runtime, running
+from tests._support.stand_in import stand_in
 
 
 class Gate:
@@ -197,7 +198,7 @@ async def test_wait_after_a_failure_is_bounded(retry_after: float | None, monkey
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    stand_in(monkeypatch, _poller, "asyncio", sleep=sleep)
     error = RateLimitError("m", status_code=429, detail="m", retry_after=retry_after)
     session: Any = _FailingSession(error)
     poller = Poller(session, Counters(), batch_size=1, poll_interval=1.0, lease=None, read_timeout=30.0)

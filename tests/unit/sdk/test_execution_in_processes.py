@@ -194,6 +194,23 @@ async def test_states_go_on_after_a_process_has_ended(service: FakeStateManager)
     assert pids[0] == pids[1] != pids[2]
 
 
+async def test_states_go_on_after_an_idle_process_was_killed(service: FakeStateManager) -> None:
+    service.secrets = {"API-TOKEN": SECRET}
+
+    async def executed(state_id: str) -> str:
+        said = await eventually(lambda: service.report_of(state_id), within=LONG)
+        return str(said.body["outputs"][0]["the-text"])
+
+    async with running(make_runtime(service, Does, workers=1)):
+        first = await executed(service.put_state("Does", {"to-do": "pid"}))
+        for _ in range(3):
+            os.kill(int(first), signal.SIGKILL)
+            await eventually(lambda pid=first: pid not in _children(), within=LONG)
+            second = await executed(service.put_state("Does", {"to-do": "pid"}))
+            assert first != second
+            first = second
+
+
 async def test_no_process_is_left_when_the_runtime_has_ended(service: FakeStateManager) -> None:
     service.secrets = {"API-TOKEN": SECRET}
     # One for the whole program, and for as long as it runs.

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from exospherehost import BaseNode, ConfigurationError
+from exospherehost import BaseNode, ConfigurationError, _journal
 from exospherehost import _reports as reports
 from exospherehost._journal import Journal, JournalError
 from exospherehost._retry import Backoff
@@ -26,6 +26,7 @@ from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.nodes import Echo
 from tests._support.runtimes import KEY, make_runtime, running
+from tests._support.stand_in import stand_in
 
 NOT_QUEUED = Answer(400, {"detail": "State is not queued"})
 
@@ -430,7 +431,7 @@ class Disk:
             self._connections.append(connection)
             return connection
 
-        monkeypatch.setattr(sqlite3, "connect", remembering)
+        stand_in(monkeypatch, _journal, "sqlite3", connect=remembering)
 
     def refuse(self, *, refuses: bool = True) -> None:
         (connection,) = self._connections

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from exospherehost import APIConnectionError, BaseNode, NotFoundError, ReQueueAfterSignal
+from exospherehost import APIConnectionError, BaseNode, NotFoundError, ReQueueAfterSignal, _leases
 from exospherehost._leases import LARGEST_RENEWAL, LeaseKeeper
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.nodes import Echo
 from tests._support.runtimes import make_runtime, running
+from tests._support.stand_in import stand_in
 
 
 @pytest.fixture
@@ -382,7 +383,7 @@ async def keep(
         if len(waits) > turns:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    stand_in(monkeypatch, _leases, "asyncio", sleep=sleep)
     session: Any = renewals
     keeper = LeaseKeeper(session, 30.0, lambda: held, lambda state_id, holding: lost.append((state_id, holding)))
     with pytest.raises(asyncio.CancelledError):

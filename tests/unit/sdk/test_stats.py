@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from exospherehost import BaseNode, PruneSignal, ReQueueAfterSignal
+from exospherehost import BaseNode, PruneSignal, ReQueueAfterSignal, _poller
 from exospherehost._errors import APIConnectionError
 from exospherehost._poller import Poller
 from exospherehost._session import WAIT
@@ -22,6 +21,7 @@ from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import Answer, Asked
 from tests._support.runtimes import make_runtime, running
+from tests._support.stand_in import stand_in
 
 
 class Does(BaseNode):
@@ -154,7 +154,7 @@ class Service:
 @pytest.fixture
 def claim(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     async def latencies(service: Service, *claims: tuple[float, int]) -> list[float | None]:
-        monkeypatch.setattr(time, "monotonic", lambda: service.now)
+        stand_in(monkeypatch, _poller, "time", monotonic=lambda: service.now)
         counters = Counters()
         poller = Poller(service, counters, batch_size=4, poll_interval=1, lease=None, read_timeout=40)  # type: ignore[arg-type]
         told = []

@@ -21,6 +21,7 @@ from tests._support.fake_state_manager import FakeStateManager
 from tests._support.graph_json import graph_answer, graph_node
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.runtimes import KEY
+from tests._support.stand_in import stand_in
 
 WITH = {"components": {"schemas": {"T": {"properties": {"states": {"x-exosphere-extension": "trigger-states"}}}}}}
 GRAPH = graph_answer(
@@ -178,7 +179,7 @@ async def test_root_is_cached_for_a_minute(
     service: FakeStateManager, manager: StateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr(state_manager_module.time, "monotonic", lambda: now)
+    stand_in(monkeypatch, state_manager_module, "time", monotonic=lambda: now)
     await manager.trigger("g", state=AT_ROOT)
     service.graphs["g"] = graph_answer(graph_node("other", inputs={"user": ""}))
 
