@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -128,8 +129,8 @@ def resolve_connection(
         timeouts=timeouts or Timeouts(),
         headers=_headers(headers or {}),
         proxy=None if proxy is None else _uri("proxy", proxy, ("http", "https", "socks5", "socks5h")),
-        verify=verify,
-        cert=cert,
+        verify=_verify(verify),
+        cert=_certificate(cert),
     )
 
 
@@ -223,6 +224,27 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
                 f"headers[{name!r}] has a value that cannot stand in a header; use printable ASCII"
             )
     return dict(headers)
+
+
+def _verify(verify: bool | str | ssl.SSLContext) -> bool | str | ssl.SSLContext:
+    if isinstance(verify, str):
+        _existing("verify", verify, "the path of a file, or a folder, of authorities")
+    elif not isinstance(verify, bool | ssl.SSLContext):
+        raise ConfigurationError(f"verify is a {type(verify).__name__}; pass True, False, a path or an SSLContext")
+    return verify
+
+
+def _certificate(cert: ClientCertificate | None) -> ClientCertificate | None:
+    # The third part, a password, is not a file and not to be quoted.
+    files = () if cert is None else (cert,) if isinstance(cert, str) else tuple(cert)[:2]
+    for file in files:
+        _existing("cert", file, "the path of a certificate's file, and of its key's")
+    return cert
+
+
+def _existing(parameter: str, path: str, what: str) -> None:
+    if not isinstance(path, str) or not Path(path).exists():
+        raise ConfigurationError(f"{parameter}={_shortened(path)} does not exist; pass {what}")
 
 
 def _api_key(key: str) -> str:

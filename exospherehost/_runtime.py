@@ -109,7 +109,13 @@ class Runtime:
         )
         if not isinstance(nodes, Iterable):
             raise ConfigurationError(f"nodes={nodes!r} is not a list of node classes")
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigurationError(
+                f"name={name!r} is empty or no text; pass name= what the service's lists are to show"
+            )
         nodes = tuple(nodes)
+        if not nodes:
+            raise ConfigurationError("nodes is empty: a runtime without nodes executes nothing; pass node classes")
         check_nodes(nodes)
         if lease is not None and not 1 <= _seconds("lease", lease, above_zero=True) <= _config.LONGEST_LEASE:
             raise ConfigurationError(

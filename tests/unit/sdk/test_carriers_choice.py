@@ -54,7 +54,7 @@ async def test_ordinary_settings_take_the_lean_one(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize(
     "options",
-    [{"proxy": "http://user:pa55word@127.0.0.1:1"}, {"cert": "client.pem"}, {"verify": "authorities.pem"}],
+    [{"proxy": "http://user:pa55word@127.0.0.1:1"}, {"cert": __file__}, {"verify": __file__}],
     ids=lambda options: next(iter(options)),
 )
 async def test_what_only_httpx_takes_goes_to_httpx(caplog: pytest.LogCaptureFixture, options: dict[str, str]) -> None:

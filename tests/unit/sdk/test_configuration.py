@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -162,6 +163,33 @@ def test_malformed_proxy_is_refused(make: Make, proxy: str) -> None:
         make(proxy=proxy)
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"verify": "/no/such/authorities.pem"}, "verify='/no/such/authorities.pem' does not exist"),
+        ({"verify": None}, "verify is a NoneType"),
+        ({"cert": "/no/such/both.pem"}, "cert='/no/such/both.pem' does not exist"),
+        ({"cert": (__file__, "/no/such/key.pem", "pa55word")}, "cert='/no/such/key.pem' does not exist"),
+    ],
+)
+def test_tls_file_that_is_missing_is_refused_when_the_object_is_made(
+    make: Make, options: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(named)) as raised:
+        make(**options)
+
+    assert "pa55word" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"name": ""}, "name='' is empty"), ({"name": None}, "name=None is"), ({"nodes": []}, "nodes is empty")],
+)
+def test_runtime_without_a_name_or_nodes_is_refused(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(named)):
+        _runtime(**options)
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), "5", None])
 def test_timeout_that_is_no_positive_number_is_refused(seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match="timeout read"):
@@ -203,7 +231,7 @@ def test_published_positions_of_the_arguments() -> None:
 
 
 def test_reprs_show_no_key(make: Make) -> None:
-    made = make(headers={"authorization": "Basic c2VjcmV0"}, proxy="http://user:pa55word@proxy", cert="/key.pem")
+    made = make(headers={"authorization": "Basic c2VjcmV0"}, proxy="http://user:pa55word@proxy", cert=__file__)
 
     for text in (repr(made), repr(_settings(made)), str(made)):
         for secret in (KEY, "c2VjcmV0", "pa55word"):
@@ -219,7 +247,7 @@ def test_settings_cannot_be_changed(make: Make) -> None:
 def test_constructors_open_no_connection(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a constructor connects"))
 
-    make(cert="/no/such/file.pem", verify="/no/such/authorities.pem")
+    make(cert=(__file__, __file__, "password"), verify=__file__)
 
 
 def test_settings_are_resolved_in_one_place() -> None:
