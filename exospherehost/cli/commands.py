@@ -19,7 +19,7 @@ from exospherehost._config import KEY_VARIABLE, URI_VARIABLE, VERSION, default_l
 from exospherehost._errors import APIError, ConfigurationError
 from exospherehost._logging import FORMAT
 from exospherehost.cli.live import AboveTheLine, LiveLine, can_show
-from exospherehost.cli.loading import LoadError, load_runtime
+from exospherehost.cli.loading import LoadError, ModuleFault, load_runtime
 from exospherehost.cli.report import show_runs
 from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
@@ -178,6 +178,9 @@ def run(context: click.Context, runtime: str) -> None:
             loaded.start()
         except LoadError as error:
             raise click.UsageError(str(error)) from error
+        except ModuleFault as fault:
+            click.echo(str(fault), err=True)
+            context.exit(1)
         except APIError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:

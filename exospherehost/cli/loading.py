@@ -5,15 +5,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from exospherehost._errors import ConfigurationError
 from exospherehost._runtime import Runtime
 
 
 class LoadError(Exception):
     """What was named is not there, or is no runtime; the text says what to do."""
+
+
+class ModuleFault(Exception):
+    """The named module, or its function, raised; the text is its trace without the frames that led there."""
 
 
 def load_runtime(spec: str) -> Runtime:
@@ -25,6 +31,8 @@ def load_runtime(spec: str) -> Runtime:
 
     Raises:
         LoadError: there is no such module or name, or it is something else.
+        ModuleFault: what is in the module raised an error.
+        ConfigurationError: what is in the module gave the SDK a setting that breaks a rule.
     """
     module_name, colon, name = spec.partition(":")
     if not (colon and name and module_name):
@@ -44,8 +52,23 @@ def _imported(module_name: str) -> Any:
     except ModuleNotFoundError as error:
         # Another module that is missing is one that the named module imports: its trace says where.
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
+            raise ModuleFault(_trace(error)) from error
         raise LoadError(f"there is no module {error.name!r} in {folder} or on Python's path") from error
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ModuleFault(_trace(error)) from error
+
+
+def _trace(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and _leads_to_the_module(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+
+
+def _leads_to_the_module(file: str) -> bool:
+    return file in (__file__, importlib.__file__) or file.startswith("<frozen importlib")
 
 
 def _named(module: Any, module_name: str, name: str) -> Any:
@@ -66,7 +89,12 @@ def _as_runtime(spec: str, value: Any) -> Runtime:
             inspect.signature(value).bind()
         except TypeError as error:
             raise LoadError(f"{spec} wants arguments; name a function without any, or a Runtime") from error
-        value = value()
+        try:
+            value = value()
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            raise ModuleFault(_trace(error)) from error
         if inspect.iscoroutine(value):
             value.close()
             raise LoadError(f"{spec} is an async function; make it a plain one that returns a Runtime")

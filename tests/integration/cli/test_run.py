@@ -132,6 +132,7 @@ def test_refused_registration_is_one_line(tmp_path: Path, service: FakeStateMana
     [
         ("import not_installed_here", "ModuleNotFoundError: No module named 'not_installed_here'"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def runtime(): 1 / 0", "ZeroDivisionError: division by zero"),
     ],
 )
 def test_fault_of_the_module_shows_its_trace(tmp_path: Path, service: FakeStateManager, app: str, last: str) -> None:
@@ -139,6 +140,8 @@ def test_fault_of_the_module_shows_its_trace(tmp_path: Path, service: FakeStateM
         assert command.wait() == 1
         assert command.errors.splitlines()[-1] == last
         assert "app.py" in command.errors
+        # And nothing of what led there.
+        assert command.errors.count("File ") == 1
 
 
 def test_interrupt_while_the_module_is_imported_ends_it(tmp_path: Path, service: FakeStateManager) -> None:

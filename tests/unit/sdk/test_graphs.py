@@ -199,10 +199,10 @@ async def test_verification_that_takes_too_long(service: FakeStateManager, manag
     started = loop.time()
 
     with pytest.raises(GraphValidationTimeoutError, match="stored and still PENDING") as caught:
-        await manager.upsert_graph("g", NODES, {}, validation_timeout=0.2, polling_interval=60)
+        await manager.upsert_graph("g", NODES, {}, validation_timeout=2, polling_interval=60)
 
     assert isinstance(caught.value, TimeoutError)
-    assert 0.2 <= loop.time() - started < 10
+    assert 2 <= loop.time() - started < 30
     # The time was used up, and one more look was taken at its end.
     assert len(service.paths("GET")) >= 1
 
