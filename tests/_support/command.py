@@ -18,7 +18,7 @@ import httpx
 from tests._support.eventually import eventually_sync
 
 COMMAND = (sys.executable, "-m", "exospherehost.cli")
-TIMEOUT = 40.0
+TIMEOUT = 90.0
 """Seconds; long, because it is waited out only by a test that fails."""
 
 _EXPORT = re.compile(r"^\s*export (\w+)=(\S+)$", re.MULTILINE)

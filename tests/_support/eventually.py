@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 """Seconds; long, because it is waited out only by a test that fails."""
 
 _PAUSE = 0.005

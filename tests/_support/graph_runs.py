@@ -10,7 +10,7 @@ from exospherehost import StateManager
 from exospherehost_client.api.runs import get_run_graph, get_state
 from exospherehost_client.models import StateDetail
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 PENDING = {"CREATED", "QUEUED", "EXECUTED"}
 
 

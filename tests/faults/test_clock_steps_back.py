@@ -16,10 +16,10 @@ from tests._support.fault_proxy import HTML_FAILURE, on
 
 async def test_clock_steps_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     # Longer than a lease, so that only renewals keep a state from being given to another.
-    monkeypatch.setenv(PAUSE_VARIABLE, "1.3")
+    monkeypatch.setenv(PAUSE_VARIABLE, "2.3")
     await place.trigger(single=8, chain=4, fan=2, secret=5)
 
-    with place.program(clock_steps_back=3600, lease=1.0, workers=8) as program:
+    with place.program(clock_steps_back=3600, lease=2.0, workers=8) as program:
         await eventually(lambda: len(place.executions()) >= 6, 30)
         program.process.send_signal(signal.SIGUSR1)
         await asyncio.to_thread(program.wait_for, "the clock has stepped back")

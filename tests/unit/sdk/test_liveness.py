@@ -44,7 +44,7 @@ class Blocks(BaseNode):
 
 
 def ask(runtime: Runtime, path: str, method: str = "GET") -> httpx.Response:
-    return httpx.request(method, f"http://{runtime.liveness_address}{path}", trust_env=False, timeout=5)
+    return httpx.request(method, f"http://{runtime.liveness_address}{path}", trust_env=False, timeout=30)
 
 
 async def asked(runtime: Runtime, path: str, method: str = "GET") -> httpx.Response:
