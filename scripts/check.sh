@@ -30,14 +30,28 @@ spec_lint() {
         node_modules/.bin/redocly lint --config openapi/redocly.yaml openapi/state-manager.yaml
 }
 
+# The kinds that Kubernetes has no schema for are left out: kustomization.yaml is read by tests/integration/deploy.
+manifests() {
+    local files=()
+    for file in deploy/kubernetes/*.yaml; do
+        [ "$(basename "$file")" = kustomization.yaml ] || files+=("$file")
+    done
+    "$(dirname "$python")/kubernetes-validate" --strict --quiet --kubernetes-version "$1" "${files[@]}"
+}
+
 check "ruff check" "$python" -m ruff check
 check "ruff format" "$python" -m ruff format --check --diff --quiet
 check "mypy" "$python" -m mypy
 check "openapi-spec-validator" "$python" -m openapi_spec_validator openapi/state-manager.yaml
 check "generated tree" scripts/generate.sh --check
+check "hadolint" "$(dirname "$python")/hadolint" deploy/Dockerfile
+check "yamllint" "$python" -m yamllint --strict --config-file deploy/.yamllint.yaml deploy
+check "kubernetes-validate, oldest" manifests 1.30.0
+check "kubernetes-validate, newest" manifests 1.37.0
 check "node tools" node_tools
 check "pyright" node_modules/.bin/pyright --pythonpath "$python"
 check "redocly" spec_lint
+check "dclint" node_modules/.bin/dclint --config deploy/.dclintrc.yaml --max-warnings 0 deploy/compose.yaml
 
 if [ "${#failed[@]}" -gt 0 ]; then
     printf 'failed: %s\n' "${failed[@]}" >&2

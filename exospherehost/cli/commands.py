@@ -6,10 +6,12 @@ import logging
 import os
 import shlex
 import signal
+import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import get_args
 
 import click
 import httpx
@@ -23,6 +25,8 @@ from exospherehost.cli.loading import LoadError, ModuleFault, load_runtime
 from exospherehost.cli.report import show_runs
 from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
+from exospherehost.server.access_log import LOGGER as ACCESS_LOGGER
+from exospherehost.server.access_log import AccessLogForm
 from exospherehost.server.errors import StartupError
 from exospherehost.server.run import ServerThread
 from exospherehost.server.run import serve as run_server
@@ -30,6 +34,7 @@ from exospherehost.server.settings import (
     DEFAULT_DATABASE,
     DEFAULT_HOST,
     DEFAULT_PORT,
+    DEFAULT_SHUTDOWN_GRACE,
     ServerSettings,
     beside,
     is_loopback,
@@ -78,12 +83,55 @@ def cli() -> None:
     help="Extensions of the contract not to offer, such as trigger-states.",
 )
 @click.option("--strict", is_flag=True, help="Refuse graphs that the hosted service would refuse or treat otherwise.")
-def serve(host: str, port: int, database: str, api_key: str | None, without: tuple[str, ...], *, strict: bool) -> None:
+@click.option(
+    "--access-log",
+    type=click.Choice(get_args(AccessLogForm)),
+    default="off",
+    show_default=True,
+    help="Write a line for each request to standard output.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="A port that shows /metrics without a key; 0 takes a free one. Without it they are shown for the key.",
+)
+@click.option(
+    "--drain-delay",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="SECONDS",
+    help="How long to go on serving after a stop signal, not being ready, until load balancers have noticed.",
+)
+@click.option(
+    "--shutdown-grace",
+    default=DEFAULT_SHUTDOWN_GRACE,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="SECONDS",
+    help="How long requests under way may take when it stops.",
+)
+def serve(
+    host: str,
+    port: int,
+    database: str,
+    api_key: str | None,
+    without: tuple[str, ...],
+    access_log: AccessLogForm,
+    metrics_port: int | None,
+    drain_delay: int,
+    shutdown_grace: int,
+    *,
+    strict: bool,
+) -> None:
     """Run the state manager until Ctrl-C or SIGTERM, which end it with status 0.
 
     What it keeps survives any end, kill -9 included: started again on the same database, it goes on.
     """
     _configure_logging()
+    if access_log != "off":
+        _write_access_log()
     with _plain_errors():
         environment = read_environment()
         given = api_key if api_key is not None else environment.api_key
@@ -101,6 +149,10 @@ def serve(host: str, port: int, database: str, api_key: str | None, without: tup
             cors_origins=environment.cors_origins,
             without=frozenset(name for part in without for name in map(str.strip, part.split(",")) if name),
             strict=strict,
+            access_log=access_log,
+            metrics_port=metrics_port,
+            drain_delay=drain_delay,
+            shutdown_grace=shutdown_grace,
         )
 
         def announce(url: str) -> None:
@@ -204,6 +256,17 @@ def _configure_logging(least: int = logging.NOTSET, *, handler: logging.Handler 
     # What these have to say below a warning is about themselves.
     for name in ("alembic", "httpcore", "httpx", "uvicorn"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _write_access_log() -> None:
+    """Write what was asked for by an option to standard output, whatever the level of the other logs."""
+    logger = logging.getLogger(ACCESS_LOGGER)
+    handler = logging.StreamHandler(sys.stdout)
+    # The line as it is: a collector parses it.
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(min(default_log_level() or logging.INFO, logging.INFO))
+    logger.propagate = False
 
 
 def _take_stop_signals() -> None:

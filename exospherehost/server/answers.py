@@ -33,6 +33,29 @@ class JsonAnswer:
         await send({"type": "http.response.body", "body": self._body})
 
 
+class BytesAnswer:
+    """An ASGI application that sends a body of any type with status 200.
+
+    Args:
+        body: The body.
+        content_type: Its type.
+    """
+
+    __slots__ = ("_body", "_headers")
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        self._body = body
+        self._headers = [
+            (b"content-type", content_type.encode("latin-1")),
+            (b"content-length", str(len(body)).encode("ascii")),
+        ]
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
 def refusal(status: int, detail: str, headers: Sequence[Header] = ()) -> JsonAnswer:
     """Return a deliberate refusal."""
     return JsonAnswer(status, json.dumps({"detail": detail}).encode("ascii"), headers)

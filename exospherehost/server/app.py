@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
+import threading
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -13,9 +14,21 @@ from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server import answers
+from exospherehost.server.access_log import AccessLog
 from exospherehost.server.clock import Clock, SystemClock
 from exospherehost.server.document import full_document, offered_document
+from exospherehost.server.endpoint import has_key
+from exospherehost.server.metrics import Metrics
 from exospherehost.server.middleware import Edge, with_cross_origin_rules
+from exospherehost.server.migrations import revisions
+from exospherehost.server.monitoring import (
+    METRICS_PATH,
+    OPEN,
+    READY_PATH,
+    MetricsPage,
+    Ready,
+    measure_loop_lag,
+)
 from exospherehost.server.routes import build_routes
 from exospherehost.server.scheduler import Scheduler
 from exospherehost.server.secrets import SecretBox
@@ -23,7 +36,7 @@ from exospherehost.server.service import Service
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.waiting import WaitingRoom
 from exospherehost.server.settings import ServerSettings
-from exospherehost.server.sql_store import open_store
+from exospherehost.server.sql_store import SqlStore, open_store
 
 
 def create_app(
@@ -31,6 +44,7 @@ def create_app(
     *,
     clock: Clock | None = None,
     random_number: Callable[[], float] = random.random,
+    draining: threading.Event | None = None,
     stopping: asyncio.Event | None = None,
 ) -> ASGIApp:
     """Return the state manager as an ASGI application.
@@ -41,26 +55,49 @@ def create_app(
         settings: How it runs.
         clock: The time it goes by; the machine's by default.
         random_number: Gives numbers from 0 up to, but not including, 1, for the jitter of retries.
+        draining: Set by who runs the application, in any thread, when no new clients are to come: it then is not
+            ready, and otherwise goes on.
         stopping: Set by who runs the application, on its event loop, when it is about to stop: requests that wait
-            for states are then answered at once.
+            for states are then answered at once, and each answer is the last of its connection.
     """
-    application = _Application(settings, clock or SystemClock(), random_number, stopping or asyncio.Event())
-    return with_cross_origin_rules(Edge(application), settings.cors_origins)
+    draining, stopping = draining or threading.Event(), stopping or asyncio.Event()
+    metrics = Metrics(database="sqlite")
+    application = _Application(settings, clock or SystemClock(), random_number, metrics, draining, stopping)
+    edge = Edge(
+        application,
+        templates=application.templates,
+        metrics=metrics,
+        access_log=None if settings.access_log == "off" else AccessLog(settings.access_log),
+        stopping=stopping.is_set,
+    )
+    return with_cross_origin_rules(edge, settings.cors_origins)
 
 
 class _Application:
     """Builds its routes when it starts, since they need the open database."""
 
     def __init__(
-        self, settings: ServerSettings, clock: Clock, random_number: Callable[[], float], stopping: asyncio.Event
+        self,
+        settings: ServerSettings,
+        clock: Clock,
+        random_number: Callable[[], float],
+        metrics: Metrics,
+        draining: threading.Event,
+        stopping: asyncio.Event,
     ) -> None:
+        self.templates: dict[Any, str] = {}
         self._settings = settings
+        self._metrics = metrics
+        self._draining = draining
         self._stopping = stopping
         self._clock = clock
         self._random_number = random_number
         self._router = Router(default=self._unrouted, redirect_slashes=False, lifespan=self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get(OPEN) and scope["path"] != METRICS_PATH:
+            await answers.not_found(scope, receive, send)
+            return
         await self._router(scope, receive, send)
 
     @contextlib.asynccontextmanager
@@ -82,7 +119,15 @@ class _Application:
             service.when_leases_are_given(leases.wake_by)
             alarms = Scheduler("waiting", room.ring, self._clock)
             room.when_alarms_change(alarms.wake_by)
-            self._router.routes = [*build_routes(service, settings), _document_route(settings)]
+            store.observe(self._metrics)
+            routes = [
+                *build_routes(service, settings),
+                _document_route(settings),
+                Route(READY_PATH, Ready(store, await asyncio.to_thread(revisions), self._is_leaving)),
+                Route(METRICS_PATH, self._metrics_page(store, service.waiting_room)),
+            ]
+            self.templates.update({route.endpoint: route.path for route in routes if isinstance(route, Route)})
+            self._router.routes = routes
             running = [
                 asyncio.create_task(work, name=f"exosphere-{name}")
                 for name, work in (
@@ -90,6 +135,7 @@ class _Application:
                     ("leases", leases.run()),
                     ("waiting", alarms.run()),
                     ("stopping", self._close_when_stopping(room)),
+                    ("lag", measure_loop_lag(self._metrics)),
                 )
             ]
             try:
@@ -101,6 +147,21 @@ class _Application:
                 await asyncio.wait(running)
         finally:
             await asyncio.to_thread(store.close)
+
+    def _metrics_page(self, store: SqlStore, room: WaitingRoom) -> MetricsPage:
+        return MetricsPage(
+            self._metrics,
+            store,
+            self._clock,
+            waiting=lambda: (store.writes_waiting, room.claimers),
+            refuse=self._refuse_without_key,
+        )
+
+    async def _refuse_without_key(self, scope: Scope) -> ASGIApp | None:
+        return None if has_key(scope, self._settings.api_key) else answers.unauthorized
+
+    def _is_leaving(self) -> bool:
+        return self._draining.is_set() or self._stopping.is_set()
 
     async def _close_when_stopping(self, room: WaitingRoom) -> None:
         await self._stopping.wait()

@@ -17,7 +17,7 @@ from exospherehost.server import answers, bodies
 from exospherehost.server.answers import Header
 from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
 
-_API_KEY = b"x-api-key"
+API_KEY_HEADER = b"x-api-key"
 
 PathReader = Callable[[Mapping[str, str], list[Issue]], Any]
 RequestReader = Callable[[Scope, Receive, list[Issue]], Any]
@@ -70,7 +70,7 @@ class Endpoint:
 
     def __init__(self, operations: Mapping[str, Operation], *, api_key: str, largest_body: int) -> None:
         self._operations = operations
-        self._api_key = api_key.encode("ascii")
+        self._api_key = api_key
         self._largest_body = largest_body
         self._not_allowed: ASGIApp = answers.method_not_allowed(sorted(operations))
 
@@ -82,7 +82,7 @@ class Endpoint:
         operation = self._operations.get(scope["method"])
         if operation is None:
             return self._not_allowed
-        if not operation.public and not self._has_key(scope):
+        if not operation.public and not has_key(scope, self._api_key):
             return answers.unauthorized
         try:
             result = await self._run(operation, scope, receive)
@@ -109,8 +109,10 @@ class Endpoint:
         bodies.require_valid(issues)
         return await operation.handler(path, body, besides)
 
-    def _has_key(self, scope: Scope) -> bool:
-        for name, value in scope["headers"]:
-            if name == _API_KEY:
-                return hmac.compare_digest(value, self._api_key)
-        return False
+
+def has_key(scope: Scope, key: str) -> bool:
+    """Tell whether a request carries a key."""
+    for name, value in scope["headers"]:
+        if name == API_KEY_HEADER:
+            return hmac.compare_digest(value, key.encode("ascii"))
+    return False

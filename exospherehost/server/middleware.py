@@ -1,21 +1,25 @@
-"""What surrounds every request: cross-origin rules, the request id, the last resort for failures."""
+"""What surrounds every request: cross-origin rules, request id, last resort for failures, counting and logging."""
 
 from __future__ import annotations
 
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exospherehost.server.access_log import AccessLog
 from exospherehost.server.answers import not_found, server_error
 from exospherehost.server.ids import new_uuid
+from exospherehost.server.metrics import UNMATCHED, Metrics
 
 _log = logging.getLogger(__name__)
 
 REQUEST_ID = b"x-exosphere-request-id"
+_LAST_OF_CONNECTION = (b"connection", b"close")
 _ALLOWED_METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 _ALLOWED_HEADERS = (
     "Accept",
@@ -34,14 +38,31 @@ class Edge:
     """The outer layer of the application, within the cross-origin rules.
 
     It puts the request id on every answer, turns away paths with an encoded slash (decoded, they would be other
-    paths) and answers 500 for whatever was raised and not meant.
+    paths), answers 500 for whatever was raised and not meant, and counts and logs each request. Once the server is
+    stopping, each answer is the last of its connection.
 
     Args:
         app: The application.
+        templates: The template of the path that an endpoint, as the router leaves it in the scope, serves.
+        metrics: Counts.
+        access_log: Logs; None for no such log.
+        stopping: Whether the server is stopping.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        templates: Mapping[Any, str],
+        metrics: Metrics,
+        access_log: AccessLog | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._app = app
+        self._templates = templates
+        self._metrics = metrics
+        self._access_log = access_log
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -50,13 +71,19 @@ class Edge:
             return
         request_id = _request_id(scope)
         began = time.perf_counter()
-        status = 0
+        self._metrics.request_began()
+        status = size = 0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id)]
+                headers = [*message.get("headers", ()), (REQUEST_ID, request_id)]
+                if self._stopping():
+                    headers.append(_LAST_OF_CONNECTION)
+                message["headers"] = headers
+            else:
+                size += len(message.get("body", b""))
             await send(message)
 
         try:
@@ -68,19 +95,26 @@ class Edge:
             _log.exception(
                 "event=request_failed method=%s path=%s request_id=%s",
                 scope["method"],
-                scope["path"],
+                # As it was sent: decoded it could break the line.
+                scope["raw_path"].decode("ascii", "backslashreplace"),
                 request_id.decode("ascii"),
             )
             if status:
                 raise
             await server_error(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - began
+            route = self._templates.get(scope.get("endpoint"), UNMATCHED)
+            self._metrics.request_ended(scope["method"], route, status, seconds)
+            if self._access_log is not None:
+                self._access_log.write(scope, route, status, seconds, size, request_id.decode("ascii"))
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug(
                 "event=request method=%s path=%s status=%d ms=%.1f request_id=%s",
                 scope["method"],
-                scope["path"],
+                scope["raw_path"].decode("ascii", "backslashreplace"),
                 status,
-                (time.perf_counter() - began) * 1_000,
+                seconds * 1_000,
                 request_id.decode("ascii"),
             )
 

@@ -208,3 +208,28 @@ class JoinProgress:
 
     pending: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueStates:
+    """How many states of a node are due, and since when the first of them (epoch milliseconds)."""
+
+    count: int
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits and what runs, by namespace and node.
+
+    Attributes:
+        read_at_ms: When it was read, in epoch milliseconds.
+        lines: The registered nodes; beyond a number, not all.
+        due: States that are due and not claimed.
+        leased: How many states are held under a lease.
+    """
+
+    read_at_ms: int
+    lines: tuple[tuple[str, str], ...]
+    due: dict[tuple[str, str], DueStates]
+    leased: dict[tuple[str, str], int]

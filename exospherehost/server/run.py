@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
@@ -16,10 +18,15 @@ from starlette.types import Message, Receive, Scope, Send
 from exospherehost.server.app import create_app
 from exospherehost.server.clock import Clock
 from exospherehost.server.errors import StartupError
+from exospherehost.server.monitoring import METRICS_PATH, OPEN
 from exospherehost.server.settings import ServerSettings
 
+_log = logging.getLogger(__name__)
+
 _BACKLOG = 2_048
-_GRACE_SECONDS = 10
+# For requests that cross with the stop on connections that are kept alive.
+_LINGER_SECONDS = 1.0
+_LINGER_TICK = 0.02
 # Longer than clients pause, so that they seldom meet a connection that is just being closed.
 _KEEP_ALIVE_SECONDS = 75
 _START_SECONDS = 60.0
@@ -35,24 +42,38 @@ def serve(settings: ServerSettings, *, started: Callable[[str], None] | None = N
     Raises:
         StartupError: The address is taken, the database cannot be opened, a key is malformed.
     """
-    with contextlib.closing(listen(settings)) as listener:
-        server = _Server(settings, None)
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(contextlib.closing(listener)) for listener in listen(settings)]
+        server = _Server(settings, None, linger=_LINGER_SECONDS)
         if started is not None:
-            address = _address(settings.host, listener.getsockname()[1])
+            address = _address(settings.host, listeners[0].getsockname()[1])
             server.when_started(lambda: started(address))
-        server.run_on(listener)
+        server.run_on(listeners)
         server.raise_startup_error()
 
 
-def listen(settings: ServerSettings) -> socket.socket:
-    """Return a socket that listens where the settings say.
+def listen(settings: ServerSettings) -> list[socket.socket]:
+    """Return the socket that listens where the settings say, and, if they have one, that for metrics.
 
     Raises:
-        StartupError: The address cannot be had.
+        StartupError: An address cannot be had.
     """
+    listeners: list[socket.socket] = []
+    try:
+        for port in (settings.port, settings.metrics_port):
+            if port is not None:
+                listeners.append(_listen_at(settings.host, port))  # noqa: PERF401 (those made are closed on failure)
+    except StartupError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _listen_at(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _name, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
         try:
@@ -64,7 +85,7 @@ def listen(settings: ServerSettings) -> socket.socket:
             raise
     except OSError as error:
         raise StartupError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; give another host or port"
+            f"cannot listen on {host} port {port}: {error.strerror}; give another host or port"
         ) from error
     return listener
 
@@ -82,7 +103,7 @@ class ServerThread:
     def __init__(self, settings: ServerSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock
-        self._listener: socket.socket | None = None
+        self._listeners: list[socket.socket] = []
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._url = ""
@@ -93,6 +114,13 @@ class ServerThread:
         if not self._url:
             raise RuntimeError("the server has not been started")
         return self._url
+
+    @property
+    def metrics_url(self) -> str:
+        """Where the metrics are shown without a key; known once it has started, if the settings have a port for it."""
+        if len(self._listeners) < 2:
+            raise RuntimeError("the server has no port for metrics, or has not been started")
+        return f"{_address(self._settings.host, self._listeners[1].getsockname()[1])}{METRICS_PATH}"
 
     @property
     def api_key(self) -> str:
@@ -107,10 +135,10 @@ class ServerThread:
         """
         if self._thread is not None:
             raise RuntimeError("the server has been started before")
-        self._listener = listen(self._settings)
+        self._listeners = listen(self._settings)
         self._server = server = _Server(self._settings, self._clock)
         self._thread = threading.Thread(
-            target=server.run_on, args=(self._listener,), name="exosphere-server", daemon=True
+            target=server.run_on, args=(self._listeners,), name="exosphere-server", daemon=True
         )
         self._thread.start()
         if not server.settled.wait(_START_SECONDS):
@@ -120,7 +148,7 @@ class ServerThread:
         except StartupError:
             self.stop()
             raise
-        self._url = _address(self._settings.host, self._listener.getsockname()[1])
+        self._url = _address(self._settings.host, self._listeners[0].getsockname()[1])
         return self
 
     def stop(self) -> None:
@@ -128,8 +156,8 @@ class ServerThread:
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join()
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -141,11 +169,21 @@ class ServerThread:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn as we want it: it returns after a signal, and tells why it could not start."""
+    """uvicorn as we want it: it tells why it could not start, and it stops in steps.
 
-    def __init__(self, settings: ServerSettings, clock: Clock | None) -> None:
+    At a signal it is no longer ready, and goes on for the drain delay. Then it refuses new connections; those that are
+    open end with their next answer, or, where no request comes, after ``linger`` seconds. What is under way by then
+    has the shutdown's grace, and at last the application closes its database.
+    """
+
+    def __init__(self, settings: ServerSettings, clock: Clock | None, *, linger: float = 0.0) -> None:
+        self._draining = threading.Event()
         self._stopping = asyncio.Event()
-        self._application = create_app(settings, clock=clock, stopping=self._stopping)
+        self._drain_delay = settings.drain_delay
+        self._drained_at = 0.0
+        self._linger = linger
+        self._metrics_port: int | None = None
+        self._application = create_app(settings, clock=clock, draining=self._draining, stopping=self._stopping)
         self._failure: BaseException | None = None
         self._notify: Callable[[], None] | None = None
         self.settled = threading.Event()
@@ -160,14 +198,20 @@ class _Server(uvicorn.Server):
                 backlog=_BACKLOG,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
+                timeout_graceful_shutdown=settings.shutdown_grace,
             )
         )
 
-    def run_on(self, listener: socket.socket) -> None:
-        """Serve on a listening socket until told to stop; a failed start is kept for later."""
+    def run_on(self, listeners: list[socket.socket]) -> None:
+        """Serve on listening sockets until told to stop; a failed start is kept for later.
+
+        Args:
+            listeners: The server's and, perhaps, that for metrics.
+        """
+        if len(listeners) > 1:
+            self._metrics_port = listeners[1].getsockname()[1]
         try:
-            self.run(sockets=[listener])
+            self.run(sockets=listeners)
         except SystemExit as error:
             # How uvicorn ends when the application did not start.
             self._failure = self._failure or RuntimeError(f"the server did not start (exit code {error.code})")
@@ -191,21 +235,46 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: requests that wait for states end first, since those under way are waited for."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        # After it: who is told to open another connection must find none.
+        self._draining.set()
         self._stopping.set()
+        _log.debug("event=server_stopping connections=%d", len(self.server_state.connections))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._linger
+        # uvicorn tells nobody when a connection ends.
+        while self.server_state.connections and loop.time() < until and not self.force_exit:  # noqa: ASYNC110
+            await asyncio.sleep(_LINGER_TICK)
         await super().shutdown(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell, ten times a second, whether to stop."""
+        if self._draining.is_set() and time.monotonic() >= self._drained_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     def when_started(self, notify: Callable[[], None]) -> None:
         """Have ``notify`` called once the server answers."""
         self._notify = notify
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (as signals call it)
-        """Stop at a signal; a second one does not wait for what is under way."""
+        """Stop at a signal; each further one cuts short what is waited for: the drain delay, what is under way."""
         # uvicorn would also note the signal, and raise it again when all is closed.
+        if not self._draining.is_set() and self._drain_delay:
+            self._drained_at = time.monotonic() + self._drain_delay
+            self._draining.set()
+            return
+        self._draining.set()
         self.force_exit = self.should_exit
         self.should_exit = True
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
+            if self._metrics_port is not None and scope["server"][1] == self._metrics_port:
+                scope[OPEN] = True
             await self._application(scope, receive, send)
             return
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exospherehost.server.access_log import AccessLogForm
 from exospherehost.server.errors import StartupError
 from exospherehost.server.private_files import read_or_create
 from exospherehost.server.secrets import KEY_VARIABLE as SECRETS_KEY_VARIABLE
@@ -33,6 +34,7 @@ DEFAULT_CORS_ORIGINS = (
     "http://127.0.0.1:3001",
 )
 DEFAULT_LARGEST_BODY = 64 * 1024 * 1024
+DEFAULT_SHUTDOWN_GRACE = 10
 OFFERED_EXTENSIONS = frozenset({"trigger-states", "wait", "lease", "context", "batch-report", "idempotency"})
 """The extensions of the contract that this server has."""
 
@@ -51,6 +53,12 @@ class ServerSettings:
         largest_body: The most bytes that a request's body may have.
         without: Names of extensions not to offer.
         strict: Refuse graphs that the hosted service would refuse or treat otherwise.
+        access_log: Log a line for each request to ``exospherehost.access``: as ``json``, as ``text``, or ``off``.
+        metrics_port: A port at the same address that shows the metrics without a key; 0 takes a free one, None has
+            none.
+        drain_delay: Seconds between a stop signal, from which on it is not ready, and the stop: time for a load
+            balancer to notice.
+        shutdown_grace: Seconds that requests under way may take once it stops.
     """
 
     api_key: str = field(repr=False)
@@ -62,12 +70,20 @@ class ServerSettings:
     largest_body: int = DEFAULT_LARGEST_BODY
     without: frozenset[str] = frozenset()
     strict: bool = False
+    access_log: AccessLogForm = "off"
+    metrics_port: int | None = None
+    drain_delay: int = 0
+    shutdown_grace: int = DEFAULT_SHUTDOWN_GRACE
 
     def __post_init__(self) -> None:
         if not self.api_key.strip():
             raise StartupError("the API key is blank: give one with more than blanks")
         if not self.api_key.isascii() or not self.api_key.isprintable() or self.api_key != self.api_key.strip():
             raise StartupError("the API key must be printable ASCII without outer blanks: it travels in a header")
+        if self.metrics_port and self.metrics_port == self.port:
+            raise StartupError(f"port {self.port} cannot also be the port for metrics: give another one")
+        if self.drain_delay < 0 or self.shutdown_grace < 0:
+            raise StartupError("the drain delay and the shutdown grace are seconds, 0 or more")
         unknown = self.without - OFFERED_EXTENSIONS
         if unknown:
             raise StartupError(

@@ -22,7 +22,7 @@ from exospherehost.server.records import (
 )
 from exospherehost.server.sql_base import SqlPart, binds, dump, load
 from exospherehost.server.statements import Statements
-from exospherehost.server.store import Contention
+from exospherehost.server.store import Contention, Note
 from exospherehost.server.tables import join_firings, joins, runs, states
 
 _RUNS = select(runs.c.key, runs.c.id, runs.c.namespace, runs.c.graph_name, runs.c.version_id, runs.c.store)
@@ -143,6 +143,7 @@ _NEXT_DUE = (
     .order_by(states.c.enqueue_after)
     .limit(literal_column("1"))
 )
+_CLAIMED: Note = ("transition", _WAITS, "QUEUED")
 _TO_TAKE = update(states).where(states.c.key == bindparam("of_key"), _CREATED)
 _TAKE = _TO_TAKE.values(status=literal_column("'QUEUED'"))
 _LEASE = _TO_TAKE.values(status=literal_column("'QUEUED'"), lease_expires_at=bindparam("lease_until"))
@@ -163,11 +164,13 @@ class SqlRuns(SqlPart):
 
     Attributes:
         waiting: The states that were made to wait for a claim, also those whose change did not last.
+        notes: What is to be counted once it is durable.
     """
 
     def __init__(self, connection: Connection, statements: Statements) -> None:
         super().__init__(connection, statements)
         self.waiting: list[WaitingState] = []
+        self.notes: list[Note] = []
 
     def find_run(self, run_id: str) -> RunRecord | None:
         """Return a run, whatever its namespace."""
@@ -240,6 +243,7 @@ class SqlRuns(SqlPart):
                 for state in new_states
                 if state.status == _WAITS
             ]
+            self.notes += [("transition", "", state.status) for state in new_states]
             self._statements.change_many(
                 self._connection,
                 _ADD_STATE,
@@ -299,6 +303,7 @@ class SqlRuns(SqlPart):
                         lease_expires_at=lease_until,
                     )
                 )
+        self.notes += [_CLAIMED] * len(claimed)
         return claimed
 
     def find_waiting(self, namespace: str, node_name: str, *, now_ms: int, limit: int) -> tuple[int, int | None]:
@@ -323,6 +328,7 @@ class SqlRuns(SqlPart):
             changed = self._run(_PRUNE_STATE, prune_data=dump(change.prune_data), **values)
         if not changed:
             raise Contention(state.id)
+        self.notes.append(("transition", state.status, change.status))
         if change.status == _WAITS:
             self.waiting.append(WaitingState(state.namespace, state.node_name, change.enqueue_after))
 

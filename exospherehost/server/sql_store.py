@@ -10,6 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +26,7 @@ from exospherehost.server.records import WaitingState
 from exospherehost.server.sql_base import TransactionLost, savepoint
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.statements import Statements
-from exospherehost.server.store import Contention, Reader, StoreError, UnitOfWork
+from exospherehost.server.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -65,12 +66,17 @@ class SqlStore:
         self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._closed = False
         self._notify: Callable[[Sequence[WaitingState]], None] | None = None
+        self._observer: StoreObserver | None = None
         self._thread = threading.Thread(target=self._write_loop, name="exosphere-write", daemon=True)
         self._thread.start()
 
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Run ``work`` on a consistent view, in a reading thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        began = time.perf_counter()
+        result: T = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        if self._observer is not None:
+            self._observer.read_done(time.perf_counter() - began)
+        return result
 
     async def write(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run ``work`` as one unit in the writing thread, and return once it is durable."""
@@ -105,6 +111,15 @@ class SqlStore:
 
         self._notify = tell
 
+    @property
+    def writes_waiting(self) -> int:
+        """How many units wait for a transaction, about."""
+        return self._queue.qsize()
+
+    def observe(self, observer: StoreObserver) -> None:
+        """Tell an observer from now on what is written and read."""
+        self._observer = observer
+
     def close(self) -> None:
         """Finish the units that wait, then let go of the database."""
         if self._closed:
@@ -131,9 +146,11 @@ class SqlStore:
             try:
                 if connection is None:
                     connection = self._writer.connect()
-                waiting = _run_batch(connection, self._write_statements, batch)
+                waiting = _run_batch(connection, self._write_statements, batch, self._observer)
             except BaseException as error:  # noqa: BLE001 (the thread must outlive any failure, and tell who waits)
                 _log.error("event=write_failed units=%d", len(batch), exc_info=True)
+                if self._observer is not None:
+                    self._observer.batch_failed()
                 for task in batch:
                     task.error = task.error or error
                 if connection is not None:
@@ -162,15 +179,19 @@ class SqlStore:
         return batch, False
 
 
-def _run_batch(connection: Connection, statements: Statements, batch: list[_Task]) -> Sequence[WaitingState]:
+def _run_batch(
+    connection: Connection, statements: Statements, batch: list[_Task], observer: StoreObserver | None
+) -> Sequence[WaitingState]:
     """Run units in one transaction, each as if it were alone, and return what they made wait for a claim.
 
     Raises:
         Exception: The transaction as a whole failed, and with it every unit.
     """
+    began = time.perf_counter()
     with connection.begin():
         unit = SqlUnit(connection, statements)
         for task in batch:
+            noted = len(unit.notes)
             try:
                 with savepoint(connection, "unit"):
                     task.result = task.work(unit)
@@ -178,6 +199,11 @@ def _run_batch(connection: Connection, statements: Statements, batch: list[_Task
                 raise
             except Exception as error:  # noqa: BLE001 (whatever a unit raises belongs to its caller)
                 task.error = error
+                del unit.notes[noted:]
+        worked = time.perf_counter()
+    if observer is not None:
+        ended = time.perf_counter()
+        observer.batch_written(len(batch), ended - began, ended - worked, unit.notes)
     return unit.waiting
 
 

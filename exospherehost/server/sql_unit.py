@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from exospherehost.server.sql_backlog import SqlBacklog
 from exospherehost.server.sql_base import savepoint
 from exospherehost.server.sql_graphs import SqlGraphs
 from exospherehost.server.sql_keys import SqlKeys
 from exospherehost.server.sql_leases import SqlLeases
 from exospherehost.server.sql_runs import SqlRuns
+from exospherehost.server.store import Occurrence
 
 
-class SqlUnit(SqlGraphs, SqlRuns, SqlLeases, SqlKeys):
+class SqlUnit(SqlGraphs, SqlRuns, SqlLeases, SqlKeys, SqlBacklog):
     """All that :class:`~exospherehost.server.store.UnitOfWork` asks for, inside the connection's transaction."""
 
     @contextmanager
     def nested(self) -> Generator[None, None, None]:
         """Begin a part of the unit of which nothing remains if its block raises."""
-        with savepoint(self._connection, "part"):
-            yield
+        before = len(self.notes)
+        try:
+            with savepoint(self._connection, "part"):
+                yield
+        except BaseException:
+            del self.notes[before:]
+            raise
+
+    def note(self, what: Occurrence) -> None:
+        """Have something counted once the unit is durable."""
+        self.notes.append((what,))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from exospherehost.server.records import (
+    Backlog,
     ClaimedRecord,
     CronRecord,
     GraphRecord,
@@ -32,6 +33,9 @@ from exospherehost.server.records import (
 T = TypeVar("T")
 NodeKey = tuple[str, str]
 """A node's name and its namespace."""
+Occurrence = Literal["lease_expired", "cron_fired", "cron_failed"]
+Note = tuple[str, ...]
+"""What is to be counted: ``transition`` with the status before and after, or an occurrence alone."""
 
 
 class StoreError(Exception):
@@ -121,12 +125,24 @@ class Reader(Protocol):
         """Return the schedules that should have fired by now, the longest due first."""
         ...
 
+    def backlog(self, now_ms: int) -> Backlog:
+        """Return what is due at a time (epoch milliseconds) and what is held under a lease, by node."""
+        ...
+
+    def schema_revision(self) -> str | None:
+        """Return the revision that the database's schema is at; None for none."""
+        ...
+
 
 class UnitOfWork(Reader, Protocol):
     """What can be changed, all or nothing."""
 
     def nested(self) -> AbstractContextManager[None]:
         """Begin a part of the unit of which nothing remains if its block raises."""
+        ...
+
+    def note(self, what: Occurrence) -> None:
+        """Have something counted once the unit is durable."""
         ...
 
     def save_node(self, node: NodeRecord) -> None:
@@ -222,6 +238,22 @@ class UnitOfWork(Reader, Protocol):
 
     def add_firing(self, state_id: str, identifier: str) -> None:
         """Record that a uniting node has run for a united state."""
+        ...
+
+
+class StoreObserver(Protocol):
+    """Told by a store what it does, in whatever thread does it."""
+
+    def batch_written(self, units: int, seconds: float, commit_seconds: float, notes: Sequence[Note]) -> None:
+        """Hear of a transaction that is durable: its units, how long it and its commit took, what is to be counted."""
+        ...
+
+    def batch_failed(self) -> None:
+        """Hear of a transaction that failed as a whole."""
+        ...
+
+    def read_done(self, seconds: float) -> None:
+        """Hear of a read and how long it took."""
         ...
 
 

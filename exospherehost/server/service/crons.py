@@ -29,6 +29,7 @@ def fire_due(unit: UnitOfWork, context: Context) -> int | None:
             with unit.nested():
                 run = trigger(unit, context, due.namespace, due.graph_name, Start())
         except Exception as error:  # noqa: BLE001 (one schedule that fails must not hold up the others)
+            unit.note("cron_failed")
             _log.error(
                 "event=cron_failed namespace=%s graph=%s expression=%s reason=%s",
                 due.namespace,
@@ -39,6 +40,7 @@ def fire_due(unit: UnitOfWork, context: Context) -> int | None:
                 exc_info=not isinstance(error, ServiceError),
             )
         else:
+            unit.note("cron_fired")
             _log.info(
                 "event=cron_fired namespace=%s graph=%s expression=%s run_id=%s",
                 due.namespace,

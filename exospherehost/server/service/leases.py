@@ -108,4 +108,5 @@ def _expire(unit: UnitOfWork, context: Context, state_id: str) -> bool | None:
     state = unit.find_state(state_id)
     if state is None:
         raise LookupError(transitions.STATE_NOT_FOUND.detail)
+    unit.note("lease_expired")
     return reports.errored(unit, context, state.namespace, state_id, EXPIRED)

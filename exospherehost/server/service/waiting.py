@@ -91,6 +91,11 @@ class WaitingRoom:
             for claimer in line:
                 claimer.stir.set()
 
+    @property
+    def claimers(self) -> int:
+        """How many claims stand in line."""
+        return len({claimer for line in self._lines.values() for claimer in line})
+
     def is_occupied(self) -> bool:
         """Tell whether anybody waits.
 

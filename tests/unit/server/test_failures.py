@@ -5,9 +5,14 @@ from uuid import UUID
 
 import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exospherehost.server.metrics import Metrics
 from exospherehost.server.middleware import Edge, with_cross_origin_rules
+
+
+def edge(app: ASGIApp) -> ASGIApp:
+    return Edge(app, templates={}, metrics=Metrics(database="none"))
 
 
 async def fail(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -20,7 +25,7 @@ async def fail_late(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 async def test_what_nobody_meant_is_a_500_that_gives_nothing_away(caplog: pytest.LogCaptureFixture) -> None:
-    app = with_cross_origin_rules(Edge(fail), ["http://a.example"])
+    app = with_cross_origin_rules(edge(fail), ["http://a.example"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
         answer = await http.get("/x", headers={"origin": "http://a.example", "x-api-key": "the-key"})
     assert answer.status_code == 500
@@ -38,14 +43,17 @@ async def test_what_nobody_meant_is_a_500_that_gives_nothing_away(caplog: pytest
 
 
 async def test_a_failure_in_mid_answer_breaks_it_off() -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(Edge(fail_late)), base_url="http://test") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge(fail_late)), base_url="http://test") as http:
         with pytest.raises(RuntimeError, match="too late"):
             await http.get("/x")
 
 
 async def test_requests_are_logged_at_debug_only_and_without_their_key(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="exospherehost.server"):
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(Edge(fail)), base_url="http://test") as http:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(edge(fail)),
+            base_url="http://test",
+        ) as http:
             await http.get("/x%2Fy", headers={"x-api-key": "the-key"})
     assert any("event=request method=GET" in message and "status=404" in message for message in caplog.messages)
     assert "the-key" not in caplog.text

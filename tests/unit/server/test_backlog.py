@@ -1,0 +1,34 @@
+"""What waits is counted in the partial indexes, whatever has finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Select, create_engine, text
+
+from exospherehost.server import sql_backlog
+from exospherehost.server.sql_store import SqlStore
+
+
+@pytest.mark.parametrize(("name", "index"), [("_DUE", "ix_states_claimable"), ("_LEASED", "ix_states_leased")])
+def test_the_count_walks_an_index_that_holds_nothing_finished(
+    store: SqlStore, tmp_path: Path, name: str, index: str
+) -> None:
+    assert store.writes_waiting == 0
+    engine = create_engine(f"sqlite:///{tmp_path / 'test.db'}")
+    statement: Select[tuple[object, ...]] = getattr(sql_backlog, name)
+    compiled = statement.compile(dialect=engine.dialect)
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", (0,) if compiled.positiontup else ())
+        steps = [row[3] for row in plan]
+    engine.dispose()
+    assert any(index in step for step in steps), steps
+
+
+async def test_the_revision_is_that_of_the_schema(store: SqlStore, tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'test.db'}")
+    with engine.connect() as connection:
+        written = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    engine.dispose()
+    assert await store.read(lambda reader: reader.schema_revision()) == written
