@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any
 
 from starlette.routing import BaseRoute, Match, Route, Router
@@ -21,6 +22,7 @@ from exospherehost.server.scheduler import Scheduler
 from exospherehost.server.secrets import SecretBox
 from exospherehost.server.service import Service
 from exospherehost.server.service.context import Context
+from exospherehost.server.service.following import Followers
 from exospherehost.server.service.waiting import WaitingRoom
 from exospherehost.server.settings import ServerSettings
 from exospherehost.server.sql_store import open_store
@@ -42,7 +44,7 @@ def create_app(
         clock: The time it goes by; the machine's by default.
         random_number: Gives numbers from 0 up to, but not including, 1, for the jitter of retries.
         stopping: Set by who runs the application, on its event loop, when it is about to stop: requests that wait
-            for states are then answered at once.
+            for states are then answered at once, and streams of events end.
     """
     application = _Application(settings, clock or SystemClock(), random_number, stopping or asyncio.Event())
     return with_cross_origin_rules(Edge(application), settings.cors_origins)
@@ -67,13 +69,15 @@ class _Application:
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
         settings = self._settings
         box = SecretBox(await asyncio.to_thread(settings.load_secrets_key))
-        store = await asyncio.to_thread(open_store, settings.database)
+        logs_events = "events" in settings.extensions
+        store = await asyncio.to_thread(partial(open_store, settings.database, logs_events=logs_events))
         try:
             service = Service(
                 store, Context(box, clock=self._clock, random=self._random_number), strict=settings.strict
             )
-            room = service.waiting_room
+            room, followers = service.waiting_room, service.followers
             store.when_states_wait(room.announce, wanted=room.is_occupied)
+            store.when_runs_change(followers.announce, wanted=followers.is_occupied)
             await service.spare_leases_after_start()
             crons = Scheduler("crons", service.fire_crons, self._clock)
             service.when_graphs_change(crons.wake)
@@ -89,22 +93,24 @@ class _Application:
                     ("crons", crons.run()),
                     ("leases", leases.run()),
                     ("waiting", alarms.run()),
-                    ("stopping", self._close_when_stopping(room)),
+                    ("stopping", self._close_when_stopping(room, followers)),
                 )
             ]
             try:
                 yield
             finally:
                 room.close()
+                followers.close()
                 for task in running:
                     task.cancel()
                 await asyncio.wait(running)
         finally:
             await asyncio.to_thread(store.close)
 
-    async def _close_when_stopping(self, room: WaitingRoom) -> None:
+    async def _close_when_stopping(self, room: WaitingRoom, followers: Followers) -> None:
         await self._stopping.wait()
         room.close()
+        followers.close()
 
     async def _unrouted(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._matches(_other_spelling(scope["path"])):

@@ -33,7 +33,19 @@ DEFAULT_CORS_ORIGINS = (
     "http://127.0.0.1:3001",
 )
 DEFAULT_LARGEST_BODY = 64 * 1024 * 1024
-OFFERED_EXTENSIONS = frozenset({"trigger-states", "wait", "lease", "context", "batch-report", "idempotency"})
+OFFERED_EXTENSIONS = frozenset(
+    {
+        "trigger-states",
+        "wait",
+        "lease",
+        "context",
+        "batch-report",
+        "idempotency",
+        "cancel",
+        "delete-graph",
+        "events",
+    }
+)
 """The extensions of the contract that this server has."""
 
 
