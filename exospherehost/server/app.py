@@ -8,6 +8,7 @@ import json
 import random
 import threading
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any
 
 from starlette.routing import BaseRoute, Match, Route, Router
@@ -34,6 +35,7 @@ from exospherehost.server.scheduler import Scheduler
 from exospherehost.server.secrets import SecretBox
 from exospherehost.server.service import Service
 from exospherehost.server.service.context import Context
+from exospherehost.server.service.following import Followers
 from exospherehost.server.service.waiting import WaitingRoom
 from exospherehost.server.settings import ServerSettings
 from exospherehost.server.sql_store import SqlStore, open_store
@@ -58,7 +60,7 @@ def create_app(
         draining: Set by who runs the application, in any thread, when no new clients are to come: it then is not
             ready, and otherwise goes on.
         stopping: Set by who runs the application, on its event loop, when it is about to stop: requests that wait
-            for states are then answered at once, and each answer is the last of its connection.
+            for states are then answered at once, streams of events end, and each answer is the last of its connection.
     """
     draining, stopping = draining or threading.Event(), stopping or asyncio.Event()
     metrics = Metrics(database="sqlite")
@@ -104,13 +106,15 @@ class _Application:
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
         settings = self._settings
         box = SecretBox(await asyncio.to_thread(settings.load_secrets_key))
-        store = await asyncio.to_thread(open_store, settings.database)
+        logs_events = "events" in settings.extensions
+        store = await asyncio.to_thread(partial(open_store, settings.database, logs_events=logs_events))
         try:
             service = Service(
                 store, Context(box, clock=self._clock, random=self._random_number), strict=settings.strict
             )
-            room = service.waiting_room
+            room, followers = service.waiting_room, service.followers
             store.when_states_wait(room.announce, wanted=room.is_occupied)
+            store.when_runs_change(followers.announce, wanted=followers.is_occupied)
             await service.spare_leases_after_start()
             crons = Scheduler("crons", service.fire_crons, self._clock)
             service.when_graphs_change(crons.wake)
@@ -134,7 +138,7 @@ class _Application:
                     ("crons", crons.run()),
                     ("leases", leases.run()),
                     ("waiting", alarms.run()),
-                    ("stopping", self._close_when_stopping(room)),
+                    ("stopping", self._close_when_stopping(room, followers)),
                     ("lag", measure_loop_lag(self._metrics)),
                 )
             ]
@@ -142,6 +146,7 @@ class _Application:
                 yield
             finally:
                 room.close()
+                followers.close()
                 for task in running:
                     task.cancel()
                 await asyncio.wait(running)
@@ -163,9 +168,10 @@ class _Application:
     def _is_leaving(self) -> bool:
         return self._draining.is_set() or self._stopping.is_set()
 
-    async def _close_when_stopping(self, room: WaitingRoom) -> None:
+    async def _close_when_stopping(self, room: WaitingRoom, followers: Followers) -> None:
         await self._stopping.wait()
         room.close()
+        followers.close()
 
     async def _unrouted(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._matches(_other_spelling(scope["path"])):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.types import Receive, Scope
 
 from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
-from exospherehost.server.ids import parse_state_id
+from exospherehost.server.ids import parse_run_id, parse_state_id
 from exospherehost.server.json_values import is_array, is_object
 from exospherehost.server.rules import json_body
 from exospherehost.server.rules.model import FieldIssue
@@ -152,6 +152,22 @@ def parse_state_path(values: Mapping[str, str], name: str, issues: list[Issue]) 
         )
         return ""
     return state_id
+
+
+def parse_run_path(values: Mapping[str, str], name: str, issues: list[Issue]) -> str:
+    """Return a run id from the path; a malformed one is added to the issues."""
+    run_id = parse_run_id(values[name])
+    if run_id is None:
+        issues.append(
+            {
+                "type": "uuid_parsing",
+                "loc": ["path", name],
+                "msg": "A run id is a UUID with hyphens",
+                "input": values[name],
+            }
+        )
+        return ""
+    return run_id
 
 
 def parse_number_path(

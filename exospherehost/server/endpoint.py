@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exospherehost.server import answers, bodies
 from exospherehost.server.answers import Header
 from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
+from exospherehost.server.event_stream import EventStream
 
 API_KEY_HEADER = b"x-api-key"
 
@@ -31,7 +32,8 @@ class Reply:
     headers: Sequence[Header]
 
 
-Handler = Callable[..., Awaitable[BaseModel | Reply]]
+Result = BaseModel | Reply | EventStream
+Handler = Callable[..., Awaitable[Result]]
 
 
 def no_path(values: Mapping[str, str], issues: list[Issue]) -> None:
@@ -90,11 +92,9 @@ class Endpoint:
             return answers.refusal(error.status_code, error.detail)
         except InvalidRequest as error:
             return answers.JsonAnswer(422, bodies.encode_issues(error.issues))
-        if isinstance(result, Reply):
-            return answers.JsonAnswer(operation.status, bodies.encode(result.body), result.headers)
-        return answers.JsonAnswer(operation.status, bodies.encode(result))
+        return _answer_of(operation, result)
 
-    async def _run(self, operation: Operation, scope: Scope, receive: Receive) -> BaseModel | Reply:
+    async def _run(self, operation: Operation, scope: Scope, receive: Receive) -> Result:
         issues: list[Issue] = []
         path = operation.path(scope["path_params"], issues)
         body: Any = None
@@ -116,3 +116,11 @@ def has_key(scope: Scope, key: str) -> bool:
         if name == API_KEY_HEADER:
             return hmac.compare_digest(value, key.encode("ascii"))
     return False
+
+
+def _answer_of(operation: Operation, result: Result) -> ASGIApp:
+    if isinstance(result, EventStream):
+        return result
+    if isinstance(result, Reply):
+        return answers.JsonAnswer(operation.status, bodies.encode(result.body), result.headers)
+    return answers.JsonAnswer(operation.status, bodies.encode(result))

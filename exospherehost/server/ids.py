@@ -11,6 +11,7 @@ import time
 import uuid
 
 _STATE_ID = re.compile(r"[0-9a-fA-F]{24}")
+_RUN_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _COUNTER_BITS = 24
 
 
@@ -45,3 +46,8 @@ def new_uuid() -> str:
 def parse_state_id(text: str) -> str | None:
     """Return the canonical (lower-case) form of a state id, or None where it is malformed."""
     return text.lower() if _STATE_ID.fullmatch(text) else None
+
+
+def parse_run_id(text: str) -> str | None:
+    """Return the canonical (lower-case) form of a run id, or None where it is malformed."""
+    return text.lower() if _RUN_ID.fullmatch(text) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run's unchanging part."""
+    """A run, but for how its states stand; ``cancelled_at`` is epoch milliseconds."""
 
     key: int
     id: str
@@ -86,6 +86,7 @@ class RunRecord:
     graph_name: str
     version_id: str
     store: Mapping[str, str]
+    cancelled_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,13 @@ class RunCounts:
 
 @dataclass(frozen=True, slots=True)
 class RunListing:
-    """A run as lists show it; ``created_at`` is epoch milliseconds."""
+    """A run as lists show it; times are epoch milliseconds."""
 
     id: str
     graph_name: str
     counts: RunCounts
     created_at: int
+    cancelled_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,45 @@ class WaitingState(NamedTuple):
     namespace: str
     node_name: str
     enqueue_after: int
+
+
+class EventCursor(NamedTuple):
+    """A place in a run's log: a row, named by who wrote it and its key, and a transition's number in it.
+
+    What comes after it is of interest: in the row itself from the next number on, and in later rows.
+    """
+
+    written_by: int = 0
+    key: int = 0
+    number: int = -1
+
+
+class TransitionRecord(NamedTuple):
+    """A state's change of status; ``occurred_at`` is epoch milliseconds."""
+
+    place: EventCursor
+    state_id: str
+    identifier: str
+    node_name: str
+    status: str
+    occurred_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Transitions of a run in order.
+
+    Attributes:
+        transitions: Those after the cursor, as many as make up a page.
+        following: From where on to read the next page.
+        full: Whether more may follow at once.
+        withheld: Whether there are more that cannot be told yet, because an earlier one may still be committed.
+    """
+
+    transitions: Sequence[TransitionRecord]
+    following: EventCursor
+    full: bool
+    withheld: bool
 
 
 @dataclass(frozen=True, slots=True)

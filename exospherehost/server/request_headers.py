@@ -8,7 +8,9 @@ from starlette.types import Receive, Scope
 
 from exospherehost.server.answers import Header
 from exospherehost.server.errors import Issue
+from exospherehost.server.event_stream import parse_event_id
 from exospherehost.server.prefer import wanted_wait
+from exospherehost.server.records import EventCursor
 
 LONGEST_KEY = 255
 """The most characters of an idempotency key."""
@@ -57,6 +59,28 @@ def read_idempotency_key(scope: Scope, _receive: Receive, issues: list[Issue]) -
         }
     )
     return None
+
+
+def read_last_event_id(scope: Scope, _receive: Receive, issues: list[Issue]) -> EventCursor:
+    """Return the place in a run's log after which to go on: its beginning, unless the request names another.
+
+    A name that no event has is added to the issues.
+    """
+    values = [value for value in _values(scope, b"last-event-id") if value]
+    if not values:
+        return EventCursor()
+    place = parse_event_id(values[0]) if len(values) == 1 else None
+    if place is not None:
+        return place
+    issues.append(
+        {
+            "type": "last_event_id_invalid",
+            "loc": ["header", "Last-Event-ID"],
+            "msg": "Give the id of the last event as it came, or leave the header out to begin with the first event",
+            "input": ", ".join(values),
+        }
+    )
+    return EventCursor()
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -11,13 +11,15 @@ from starlette.types import Receive, Scope
 
 from exospherehost.server import views
 from exospherehost.server.answers import not_found
-from exospherehost.server.bodies import parse_number_path, parse_state_path, reads
+from exospherehost.server.bodies import parse_number_path, parse_run_path, parse_state_path, reads
 from exospherehost.server.endpoint import Endpoint, Operation, Reply
 from exospherehost.server.errors import Issue, ServiceError
+from exospherehost.server.event_stream import EventStream
 from exospherehost.server.ids import parse_state_id
 from exospherehost.server.json_values import is_array
+from exospherehost.server.records import EventCursor
 from exospherehost.server.report_batch import ReadReport, read_reports
-from exospherehost.server.request_headers import Wait, read_idempotency_key, read_wait
+from exospherehost.server.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
 from exospherehost.server.rules.graph_check import check_fields
 from exospherehost.server.rules.inputs import Entry
 from exospherehost.server.rules.model import FieldIssue, GraphSpec
@@ -32,15 +34,16 @@ from exospherehost_client import models
 _LARGEST_PAGE = 2**31 - 1
 _LARGEST_SIZE = 1_000
 _NS = "/v0/namespace/{namespace_name}"
+_EVENTS = f"{_NS}/runs/{{run_id}}/events"
 
 
 def build_routes(service: Service, settings: ServerSettings) -> list[BaseRoute]:
     """Return the routes of all operations that the settings offer."""
     table = _Operations(service, settings).table()
     # Without this, the list of runs would take the path of this extension for a malformed page of its own.
-    events = Route(f"{_NS}/runs/{{run_id}}/events", not_found)
+    no_events = [] if _EVENTS in table else [Route(_EVENTS, not_found)]
     return [
-        events,
+        *no_events,
         *(
             Route(path, Endpoint(operations, api_key=settings.api_key, largest_body=settings.largest_body))
             for path, operations in table.items()
@@ -68,6 +71,10 @@ def _page(values: Mapping[str, str], issues: list[Issue]) -> tuple[str, int, int
 
 def _run(values: Mapping[str, str], _issues: list[Issue]) -> tuple[str, str]:
     return values["namespace_name"], values["run_id"]
+
+
+def _known_run(values: Mapping[str, str], issues: list[Issue]) -> tuple[str, str]:
+    return values["namespace_name"], parse_run_path(values, "run_id", issues)
 
 
 def _run_state(values: Mapping[str, str], issues: list[Issue]) -> tuple[str, str, str, str]:
@@ -148,6 +155,7 @@ class _Operations:
                 "GET": Operation(self.list_nodes, _namespace),
                 "PUT": Operation(self.register_nodes, _namespace, reads(models.RegisterNodesRequest)),
             },
+            **self._of_a_run(),
             f"{_NS}/runs/{{page}}/{{size}}": {"GET": Operation(self.list_runs, _page)},
             f"{_NS}/states/run/{{run_id}}/graph": {"GET": Operation(self.get_run_graph, _run)},
             f"{_NS}/graph/{{graph_name}}/run/{{run_id}}/node/{{node_id}}": {
@@ -161,6 +169,18 @@ class _Operations:
             table[f"{_NS}/states/renew"] = {"POST": Operation(self.renew_leases, _namespace, body)}
         if "batch-report" in self._extensions:
             table[f"{_NS}/states/report"] = {"POST": Operation(self.report_states, _namespace, read_reports)}
+        if "delete-graph" in self._extensions:
+            table[f"{_NS}/graph/{{graph_name}}"]["DELETE"] = Operation(self.delete_graph, _graph)
+        return table
+
+    def _of_a_run(self) -> dict[str, dict[str, Operation]]:
+        # Before the list of runs, whose path is like theirs.
+        table: dict[str, dict[str, Operation]] = {}
+        if "cancel" in self._extensions:
+            table[f"{_NS}/runs/{{run_id}}/cancel"] = {"POST": Operation(self.cancel_run, _known_run)}
+        if "events" in self._extensions:
+            follow = Operation(self.stream_run_events, _known_run, besides=read_last_event_id)
+            table[_EVENTS] = {"GET": follow}
         return table
 
     async def get_health(self, _path: None, _body: None) -> models.HealthResponse:
@@ -192,6 +212,10 @@ class _Operations:
 
     async def list_graphs(self, namespace: str, _body: None) -> models.ListGraphsResponse:
         return await asyncio.to_thread(views.graphs, namespace, await self._service.list_graphs(namespace))
+
+    async def delete_graph(self, path: tuple[str, str], _body: None) -> models.DeleteGraphResponse:
+        cancelled = await self._service.delete_graph(*path)
+        return models.DeleteGraphResponse(name=path[1], cancelled_runs=cancelled)
 
     async def trigger_graph(
         self, path: tuple[str, str], body: models.TriggerGraphRequest, key: str | None
@@ -265,7 +289,14 @@ class _Operations:
         return models.SecretsResponse(secrets=await self._service.get_state_secrets(*path))
 
     async def list_runs(self, path: tuple[str, int, int], _body: None) -> models.ListRunsResponse:
-        return await asyncio.to_thread(views.runs, *path, await self._service.list_runs(*path))
+        found = await self._service.list_runs(*path)
+        return await asyncio.to_thread(views.runs, *path, found, with_cancellation="cancel" in self._extensions)
+
+    async def cancel_run(self, path: tuple[str, str], _body: None) -> models.CancelRunResponse:
+        return views.cancelled(await self._service.cancel_run(*path))
+
+    async def stream_run_events(self, path: tuple[str, str], _body: None, after: EventCursor) -> EventStream:
+        return EventStream(await self._service.follow_run(*path, after))
 
     async def get_run_graph(self, path: tuple[str, str], _body: None) -> models.RunGraphResponse:
         return await asyncio.to_thread(views.run_graph, await self._service.get_run_graph(*path))

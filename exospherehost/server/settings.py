@@ -35,7 +35,19 @@ DEFAULT_CORS_ORIGINS = (
 )
 DEFAULT_LARGEST_BODY = 64 * 1024 * 1024
 DEFAULT_SHUTDOWN_GRACE = 10
-OFFERED_EXTENSIONS = frozenset({"trigger-states", "wait", "lease", "context", "batch-report", "idempotency"})
+OFFERED_EXTENSIONS = frozenset(
+    {
+        "trigger-states",
+        "wait",
+        "lease",
+        "context",
+        "batch-report",
+        "idempotency",
+        "cancel",
+        "delete-graph",
+        "events",
+    }
+)
 """The extensions of the contract that this server has."""
 
 

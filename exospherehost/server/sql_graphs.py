@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, null, or_, select, update
 
 from exospherehost.server.records import CronRecord, GraphRecord, JsonObject, NodeRecord, VersionRecord
 from exospherehost.server.sql_base import SqlPart, binds, dump, load
@@ -53,11 +53,15 @@ _GRAPHS = select(
     graphs.c.updated_at,
 ).join_from(graphs, graph_versions, graphs.c.latest_version_id == graph_versions.c.id)
 _FIND_GRAPH = _GRAPHS.where(graphs.c.namespace == bindparam("namespace"), graphs.c.name == bindparam("name"))
-_LIST_GRAPHS = _GRAPHS.where(graphs.c.namespace == bindparam("namespace")).order_by(graphs.c.key)
+# Where several write at once, a graph that is held is not deleted before the holder's end. (SQLite has one writer.)
+_HOLD_GRAPH = _FIND_GRAPH.with_for_update(read=True, key_share=True, of=graphs)
+_LIST_GRAPHS = _GRAPHS.where(graphs.c.namespace == bindparam("namespace")).order_by(graphs.c.created_at, graphs.c.key)
 _GET_VERSION = select(*_VERSION_COLUMNS).where(graph_versions.c.id == bindparam("id"))
-_GRAPH_KEY = select(graphs.c.key).where(
+# One without a latest version has been deleted, and stays for the versions that its runs were triggered with.
+_GRAPH_KEY = select(graphs.c.key, graphs.c.latest_version_id).where(
     graphs.c.namespace == bindparam("namespace"), graphs.c.name == bindparam("name")
 )
+_TAKE_GRAPH = _GRAPH_KEY.where(graphs.c.latest_version_id.is_not(None)).with_for_update()
 _ADD_GRAPH = insert(graphs).values(binds("id", "namespace", "name", "created_at", "updated_at")).returning(graphs.c.key)
 _ADD_VERSION = insert(graph_versions).values(
     binds("id", "graph_key", "document", "secrets", "valid", "errors", "created_at")
@@ -65,6 +69,9 @@ _ADD_VERSION = insert(graph_versions).values(
 _OF_GRAPH = graphs.c.key == bindparam("of_key")
 _SET_LATEST = update(graphs).where(_OF_GRAPH).values(binds("latest_version_id", "updated_at"))
 _SET_VALID = update(graphs).where(_OF_GRAPH).values(binds("latest_version_id", "valid_version_id", "updated_at"))
+_REVIVE = update(graphs).where(_OF_GRAPH).values(binds("id", "created_at"))
+_FORGET = update(graphs).where(_OF_GRAPH).values(latest_version_id=null(), valid_version_id=null())
+_DROP_GRAPH = delete(graphs).where(_OF_GRAPH, ~exists().where(graph_versions.c.graph_key == graphs.c.key))
 _DROP_VERSIONS = delete(graph_versions).where(
     graph_versions.c.graph_key == bindparam("of_key"),
     ~exists().where(
@@ -159,11 +166,13 @@ class SqlGraphs(SqlPart):
         now_ms: int,
     ) -> GraphRecord:
         """Make a version the latest of its graph, and the one that runs use if it has no errors."""
-        graph_key = self._scalar(_GRAPH_KEY, namespace=namespace, name=name)
+        graph_key, latest = self._row(_GRAPH_KEY, namespace=namespace, name=name) or (None, None)
         if graph_key is None:
             graph_key = self._scalar(
                 _ADD_GRAPH, id=graph_id, namespace=namespace, name=name, created_at=now_ms, updated_at=now_ms
             )
+        elif latest is None:
+            self._run(_REVIVE, of_key=graph_key, id=graph_id, created_at=now_ms)
         self._run(
             _ADD_VERSION,
             id=version_id,
@@ -186,6 +195,23 @@ class SqlGraphs(SqlPart):
             )
         self._run(_DROP_VERSIONS, of_key=graph_key)
         return _graph(self._row(_FIND_GRAPH, namespace=namespace, name=name))
+
+    def hold_graph(self, namespace: str, name: str) -> GraphRecord | None:
+        """Return a graph as :meth:`find_graph` does, which is not deleted before this unit has ended."""
+        row = self._row(_HOLD_GRAPH, namespace=namespace, name=name)
+        return None if row is None else _graph(row)
+
+    def take_graph(self, namespace: str, name: str) -> int | None:
+        """Return a graph's key, once no unit holds it; None if there is none."""
+        key: int | None = self._scalar(_TAKE_GRAPH, namespace=namespace, name=name)
+        return key
+
+    def drop_graph(self, graph_key: int) -> None:
+        """Delete a graph and its schedules, but for the versions that runs were triggered with."""
+        self.set_crons(graph_key, {})
+        self._run(_FORGET, of_key=graph_key)
+        self._run(_DROP_VERSIONS, of_key=graph_key)
+        self._run(_DROP_GRAPH, of_key=graph_key)
 
     def set_crons(self, graph_key: int, next_at: Mapping[str, int]) -> None:
         """Make these the graph's schedules; one that stays keeps the time at which it fires next."""

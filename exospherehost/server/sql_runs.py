@@ -20,12 +20,21 @@ from exospherehost.server.records import (
     StateRecord,
     WaitingState,
 )
-from exospherehost.server.sql_base import SqlPart, binds, dump, load
+from exospherehost.server.sql_base import binds, dump, load
+from exospherehost.server.sql_events import SqlEvents
 from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention, Note
 from exospherehost.server.tables import join_firings, joins, runs, states
 
-_RUNS = select(runs.c.key, runs.c.id, runs.c.namespace, runs.c.graph_name, runs.c.version_id, runs.c.store)
+_RUNS = select(
+    runs.c.key,
+    runs.c.id,
+    runs.c.namespace,
+    runs.c.graph_name,
+    runs.c.version_id,
+    runs.c.store,
+    runs.c.cancelled_at,
+)
 _FIND_RUN = _RUNS.where(runs.c.id == bindparam("id"))
 _GET_RUN = _RUNS.where(runs.c.key == bindparam("key"))
 _ADD_RUN = (
@@ -38,21 +47,23 @@ _ADD_RUN = (
 )
 _COUNT = (
     update(runs)
-    .where(runs.c.key == bindparam("of_key"))
+    .where(runs.c.key == bindparam("of_key"), runs.c.cancelled_at.is_(None))
     .values({name: runs.c[name] + bindparam(f"more_{name}") for name in ("pending", "succeeded", "errored", "retried")})
 )
 _TOTAL_RUNS = select(func.count()).select_from(runs).where(runs.c.namespace == bindparam("namespace"))
+_LISTINGS = select(
+    runs.c.id,
+    runs.c.graph_name,
+    runs.c.pending,
+    runs.c.succeeded,
+    runs.c.errored,
+    runs.c.retried,
+    runs.c.created_at,
+    runs.c.cancelled_at,
+)
+_RUN_LISTING = _LISTINGS.where(runs.c.key == bindparam("key"))
 _LIST_RUNS = (
-    select(
-        runs.c.id,
-        runs.c.graph_name,
-        runs.c.pending,
-        runs.c.succeeded,
-        runs.c.errored,
-        runs.c.retried,
-        runs.c.created_at,
-    )
-    .where(runs.c.namespace == bindparam("namespace"))
+    _LISTINGS.where(runs.c.namespace == bindparam("namespace"))
     .order_by(runs.c.key.desc())
     .limit(bindparam("limit"))
     .offset(bindparam("offset"))
@@ -124,6 +135,7 @@ _DUE = (
         runs.c.graph_name,
         runs.c.id,
         states.c.retry_count,
+        states.c.run_key,
     )
     # Outer, so that no planner begins with the runs; each state has one.
     .join_from(states, runs, runs.c.key == states.c.run_key, isouter=True)
@@ -159,18 +171,16 @@ _FIRINGS = select(join_firings.c.identifier).where(join_firings.c.state_id == bi
 _ADD_FIRING = insert(join_firings).values(binds("state_id", "identifier"))
 
 
-class SqlRuns(SqlPart):
+class SqlRuns(SqlEvents):
     """Runs, their states, and the progress of joins.
 
     Attributes:
         waiting: The states that were made to wait for a claim, also those whose change did not last.
-        notes: What is to be counted once it is durable.
     """
 
     def __init__(self, connection: Connection, statements: Statements) -> None:
         super().__init__(connection, statements)
         self.waiting: list[WaitingState] = []
-        self.notes: list[Note] = []
 
     def find_run(self, run_id: str) -> RunRecord | None:
         """Return a run, whatever its namespace."""
@@ -185,8 +195,12 @@ class SqlRuns(SqlPart):
     def list_runs(self, namespace: str, *, offset: int, limit: int) -> tuple[int, list[RunListing]]:
         """Return the number of a namespace's runs, and a slice of them, newest first."""
         rows = self._rows(_LIST_RUNS, namespace=namespace, offset=offset, limit=limit)
-        listing = [RunListing(row[0], row[1], RunCounts(*row[2:6]), row[6]) for row in rows]
-        return self._scalar(_TOTAL_RUNS, namespace=namespace), listing
+        return self._scalar(_TOTAL_RUNS, namespace=namespace), [_listing(row) for row in rows]
+
+    def find_listing(self, run_key: int) -> RunListing | None:
+        """Return a run as lists show it."""
+        row = self._row(_RUN_LISTING, key=run_key)
+        return None if row is None else _listing(row)
 
     def add_run(self, run: NewRun) -> RunRecord:
         """Write a run; its counts are brought up by :meth:`count`."""
@@ -202,8 +216,8 @@ class SqlRuns(SqlPart):
         return RunRecord(key, run.id, run.namespace, run.graph_name, run.version_id, run.store)
 
     def count(self, run_key: int, change: RunCounts) -> None:
-        """Add to a run's counts."""
-        self._run(
+        """Add to a run's counts, if it has not been cancelled."""
+        counted = self._run(
             _COUNT,
             of_key=run_key,
             more_pending=change.pending,
@@ -211,6 +225,8 @@ class SqlRuns(SqlPart):
             more_errored=change.errored,
             more_retried=change.retried,
         )
+        if not counted:
+            raise Contention(f"run {run_key}")
 
     def find_state(self, state_id: str) -> StateRecord | None:
         """Return a state, whatever its namespace."""
@@ -238,6 +254,8 @@ class SqlRuns(SqlPart):
     def add_states(self, new_states: Sequence[StateRecord]) -> None:
         """Write states, in order."""
         if new_states:
+            for state in new_states:
+                self.log(state.run_key, state.status, state.identifier, state.node_name, state.created_at, state.id)
             self.waiting += [
                 WaitingState(state.namespace, state.node_name, state.enqueue_after)
                 for state in new_states
@@ -288,7 +306,8 @@ class SqlRuns(SqlPart):
             else:
                 taken = self._run(_LEASE, of_key=key, lease_until=lease_until)
             if taken:
-                graph_name, run_id, retry_count = of_run
+                graph_name, run_id, retry_count, run_key = of_run
+                self.log(run_key, "QUEUED", identifier, node_name, now_ms, state_id)
                 claimed.append(
                     ClaimedRecord(
                         id=state_id,
@@ -329,6 +348,7 @@ class SqlRuns(SqlPart):
         if not changed:
             raise Contention(state.id)
         self.notes.append(("transition", state.status, change.status))
+        self.log(state.run_key, change.status, state.identifier, state.node_name, change.updated_at, state.id)
         if change.status == _WAITS:
             self.waiting.append(WaitingState(state.namespace, state.node_name, change.enqueue_after))
 
@@ -357,8 +377,14 @@ class SqlRuns(SqlPart):
 
 
 def _run(row: Any) -> RunRecord:
-    key, run_id, namespace, graph_name, version_id, store = row
-    return RunRecord(key, run_id, namespace, graph_name, version_id, load(store))
+    key, run_id, namespace, graph_name, version_id, store, cancelled_at = row
+    return RunRecord(key, run_id, namespace, graph_name, version_id, load(store), cancelled_at)
+
+
+def _listing(row: Any) -> RunListing:
+    run_id, graph_name, pending, succeeded, errored, retried, created_at, cancelled_at = row
+    counts = RunCounts(pending, succeeded, errored, retried)
+    return RunListing(run_id, graph_name, counts, created_at, cancelled_at)
 
 
 def _state(row: Any) -> StateRecord:

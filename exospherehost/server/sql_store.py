@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError
 from exospherehost.server import sqlite
 from exospherehost.server.migrations import upgrade
 from exospherehost.server.records import WaitingState
-from exospherehost.server.sql_base import TransactionLost, savepoint
+from exospherehost.server.sql_base import TransactionLost
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
@@ -55,9 +55,10 @@ class SqlStore:
     Args:
         writer: The engine of the one connection that writes.
         reader: The engine to read through.
+        logs_events: Whether every transition is written to the log of its run.
     """
 
-    def __init__(self, writer: Engine, reader: Engine) -> None:
+    def __init__(self, writer: Engine, reader: Engine, *, logs_events: bool = True) -> None:
         self._writer = writer
         self._reader = reader
         self._write_statements = Statements(writer.dialect)
@@ -65,8 +66,10 @@ class SqlStore:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="exosphere-read")
         self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._closed = False
+        self._logs_events = logs_events
         self._notify: Callable[[Sequence[WaitingState]], None] | None = None
         self._observer: StoreObserver | None = None
+        self._notify_runs: Callable[[Collection[int]], None] | None = None
         self._thread = threading.Thread(target=self._write_loop, name="exosphere-write", daemon=True)
         self._thread.start()
 
@@ -120,6 +123,21 @@ class SqlStore:
         """Tell an observer from now on what is written and read."""
         self._observer = observer
 
+    def when_runs_change(self, notify: Callable[[Collection[int]], None], *, wanted: Callable[[], bool]) -> None:
+        """Have ``notify`` called, on the running event loop, with the keys of the runs whose log a commit has added to.
+
+        Args:
+            notify: What is called.
+            wanted: Tells, in the writing thread and after the commit, whether anybody wants to know.
+        """
+        loop = asyncio.get_running_loop()
+
+        def tell(runs: Collection[int]) -> None:
+            if wanted():
+                _call_on(loop, notify, runs)
+
+        self._notify_runs = tell
+
     def close(self) -> None:
         """Finish the units that wait, then let go of the database."""
         if self._closed:
@@ -143,10 +161,14 @@ class SqlStore:
             if not batch:
                 continue
             waiting: Sequence[WaitingState] = ()
+            changed_runs: Collection[int] = ()
             try:
                 if connection is None:
                     connection = self._writer.connect()
-                waiting = _run_batch(connection, self._write_statements, batch, self._observer)
+                unit = SqlUnit(connection, self._write_statements)
+                unit.logs_events = self._logs_events
+                _run_batch(connection, unit, batch, self._observer)
+                waiting, changed_runs = unit.waiting, unit.changed_runs
             except BaseException as error:  # noqa: BLE001 (the thread must outlive any failure, and tell who waits)
                 _log.error("event=write_failed units=%d", len(batch), exc_info=True)
                 if self._observer is not None:
@@ -160,6 +182,8 @@ class SqlStore:
                     connection = None
             if waiting and self._notify is not None:
                 self._notify(waiting)
+            if changed_runs and self._notify_runs is not None:
+                self._notify_runs(changed_runs)
             _resolve(batch)
         if connection is not None:
             connection.close()
@@ -179,32 +203,28 @@ class SqlStore:
         return batch, False
 
 
-def _run_batch(
-    connection: Connection, statements: Statements, batch: list[_Task], observer: StoreObserver | None
-) -> Sequence[WaitingState]:
-    """Run units in one transaction, each as if it were alone, and return what they made wait for a claim.
+def _run_batch(connection: Connection, unit: SqlUnit, batch: list[_Task], observer: StoreObserver | None) -> None:
+    """Run units in one transaction, each as if it were alone.
 
     Raises:
         Exception: The transaction as a whole failed, and with it every unit.
     """
     began = time.perf_counter()
     with connection.begin():
-        unit = SqlUnit(connection, statements)
         for task in batch:
-            noted = len(unit.notes)
             try:
-                with savepoint(connection, "unit"):
+                with unit.undone_together("unit"):
                     task.result = task.work(unit)
             except TransactionLost:
                 raise
             except Exception as error:  # noqa: BLE001 (whatever a unit raises belongs to its caller)
                 task.error = error
-                del unit.notes[noted:]
+        # Once for all units, so that those of one run share its rows of the log.
+        unit.write_logged()
         worked = time.perf_counter()
     if observer is not None:
         ended = time.perf_counter()
         observer.batch_written(len(batch), ended - began, ended - worked, unit.notes)
-    return unit.waiting
 
 
 def _resolve(batch: list[_Task]) -> None:
@@ -233,11 +253,12 @@ def _tell(tasks: list[_Task]) -> None:
             task.future.set_exception(task.error)
 
 
-def open_store(database: str | Path) -> SqlStore:
+def open_store(database: str | Path, *, logs_events: bool = True) -> SqlStore:
     """Open a database, bring its schema up to date and return the store on it.
 
     Args:
         database: A file's path, or an SQLAlchemy URL.
+        logs_events: Whether every transition is written to the log of its run.
 
     Raises:
         StoreError: It cannot be opened, is not supported, or was written by a newer version.
@@ -249,7 +270,7 @@ def open_store(database: str | Path) -> SqlStore:
         writer.dispose()
         reader.dispose()
         raise
-    return SqlStore(writer, reader)
+    return SqlStore(writer, reader, logs_events=logs_events)
 
 
 def database_path(database: str | Path) -> Path:

@@ -14,6 +14,8 @@ from exospherehost.server.records import (
     Backlog,
     ClaimedRecord,
     CronRecord,
+    EventCursor,
+    EventPage,
     GraphRecord,
     JoinProgress,
     JsonObject,
@@ -25,6 +27,7 @@ from exospherehost.server.records import (
     StateChange,
     StateOutline,
     StateRecord,
+    TransitionRecord,
     TriggerKeyRecord,
     VersionRecord,
     WaitingState,
@@ -83,6 +86,21 @@ class Reader(Protocol):
 
     def list_runs(self, namespace: str, *, offset: int, limit: int) -> tuple[int, list[RunListing]]:
         """Return the number of a namespace's runs, and a slice of them, newest first."""
+        ...
+
+    def find_listing(self, run_key: int) -> RunListing | None:
+        """Return a run as lists show it."""
+        ...
+
+    def read_events(self, run_key: int, after: EventCursor, *, rows: int) -> EventPage:
+        """Return the transitions of a run that come after a place in its log, from so many rows of it.
+
+        In a run's log stand the transitions made while the store kept one.
+        """
+        ...
+
+    def last_event(self, run_key: int) -> TransitionRecord | None:
+        """Return the last transition in a run's log."""
         ...
 
     def find_state(self, state_id: str) -> StateRecord | None:
@@ -167,6 +185,32 @@ class UnitOfWork(Reader, Protocol):
         """
         ...
 
+    def hold_graph(self, namespace: str, name: str) -> GraphRecord | None:
+        """Return a graph as :meth:`find_graph` does, which is not deleted before this unit has ended."""
+        ...
+
+    def take_graph(self, namespace: str, name: str) -> int | None:
+        """Return a graph's key, once no unit holds it; None if there is none."""
+        ...
+
+    def drop_graph(self, graph_key: int) -> None:
+        """Delete a graph and its schedules, but for the versions that runs were triggered with.
+
+        A graph that is put under its name later is a new one.
+        """
+        ...
+
+    def running_runs(self, graph_key: int) -> list[int]:
+        """Return the keys of a graph's runs that have not ended, in the order of their start."""
+        ...
+
+    def cancel_run(self, run_key: int, now_ms: int) -> int | None:
+        """Prune a run's states that are CREATED or QUEUED, have nothing follow, and return how many were pruned.
+
+        None if the run has ended, or had been cancelled before: then nothing is changed.
+        """
+        ...
+
     def set_crons(self, graph_key: int, next_at: Mapping[str, int]) -> None:
         """Make these the graph's schedules; one that stays keeps the time at which it fires next."""
         ...
@@ -180,7 +224,11 @@ class UnitOfWork(Reader, Protocol):
         ...
 
     def count(self, run_key: int, change: RunCounts) -> None:
-        """Add to a run's counts."""
+        """Add to a run's counts.
+
+        Raises:
+            Contention: The run has been cancelled since it was read.
+        """
         ...
 
     def add_states(self, new_states: Sequence[StateRecord]) -> None:
@@ -272,6 +320,15 @@ class Store(Protocol):
         """Have ``notify`` called, on the running event loop, with the states that a commit has made wait for a claim.
 
         It may be told of states that do not wait after all.
+
+        Args:
+            notify: What is called.
+            wanted: Tells, in any thread and after the commit, whether anybody wants to know.
+        """
+        ...
+
+    def when_runs_change(self, notify: Callable[[Collection[int]], None], *, wanted: Callable[[], bool]) -> None:
+        """Have ``notify`` called, on the running event loop, with the keys of the runs whose log a commit has added to.
 
         Args:
             notify: What is called.

@@ -103,6 +103,7 @@ runs = Table(
     Column("errored", Integer, nullable=False),
     Column("retried", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("cancelled_at", BigInteger),
     Index("ix_runs_namespace_key", "namespace", "key"),
 )
 
@@ -190,4 +191,16 @@ trigger_keys = Table(
     # The states that the answer lists; null where it lists none.
     Column("state_ids", Text),
     Column("expires_at", BigInteger, nullable=False, index=True),
+)
+
+# The log of transitions, written in the transaction of the transitions themselves.
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("key", _KEY, primary_key=True),
+    Column("run_key", BigInteger, ForeignKey("runs.key"), nullable=False),
+    # The transaction that wrote it: where several write at once, keys alone do not ascend in the order of commits.
+    Column("written_by", BigInteger, nullable=False),
+    Column("transitions", Text, nullable=False),
+    Index("ix_run_events_run_key", "run_key", "written_by", "key"),
 )

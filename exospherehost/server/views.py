@@ -8,6 +8,7 @@ from typing import Any
 from exospherehost.server.clock import as_datetime
 from exospherehost.server.records import ClaimedRecord, GraphRecord, NodeRecord, RunListing, StateOutline
 from exospherehost.server.service.batches import Result
+from exospherehost.server.service.cancelling import CancelledRun
 from exospherehost.server.service.leases import HeldLease
 from exospherehost.server.service.viewing import RunPage, RunView, StateView, run_status
 from exospherehost_client import models
@@ -69,10 +70,21 @@ def claimed(
     )
 
 
-def runs(namespace: str, page: int, size: int, found: RunPage) -> models.ListRunsResponse:
-    """Return one page of runs."""
-    return models.ListRunsResponse(
-        namespace=namespace, total=found.total, page=page, size=size, runs=[_run(run) for run in found.runs]
+def runs(
+    namespace: str, page: int, size: int, found: RunPage, *, with_cancellation: bool = True
+) -> models.ListRunsResponse:
+    """Return one page of runs, with or without when each was cancelled."""
+    listed = [_run(run, with_cancellation=with_cancellation) for run in found.runs]
+    return models.ListRunsResponse(namespace=namespace, total=found.total, page=page, size=size, runs=listed)
+
+
+def cancelled(run: CancelledRun) -> models.CancelRunResponse:
+    """Return what cancelling a run did."""
+    return models.CancelRunResponse(
+        run_id=run.run_id,
+        status=run.status,
+        cancelled_at=None if run.cancelled_at is None else as_datetime(run.cancelled_at),
+        pruned_count=run.pruned,
     )
 
 
@@ -171,7 +183,10 @@ def _template(record: GraphRecord) -> dict[str, object]:
     }
 
 
-def _run(run: RunListing) -> models.RunSummary:
+def _run(run: RunListing, *, with_cancellation: bool) -> models.RunSummary:
+    optional: dict[str, Any] = {}
+    if with_cancellation:
+        optional["cancelled_at"] = None if run.cancelled_at is None else as_datetime(run.cancelled_at)
     return models.RunSummary(
         run_id=run.id,
         graph_name=run.graph_name,
@@ -180,8 +195,9 @@ def _run(run: RunListing) -> models.RunSummary:
         errored_count=run.counts.errored,
         retried_count=run.counts.retried,
         total_count=run.counts.total,
-        status=run_status(run.counts),
+        status=run_status(run),
         created_at=as_datetime(run.created_at),
+        **optional,
     )
 
 

@@ -775,8 +775,8 @@ class CancelRunResponse(WireModel):
     run_id: str
     """The run's id, a UUID."""
     status: RunStatusValue
-    cancelled_at: AwareDatetime
-    """ISO 8601."""
+    cancelled_at: AwareDatetime | None
+    """When the run was first cancelled, ISO 8601; null if it had ended before and is as it was."""
     pruned_count: int
     """States that this call pruned."""
 
@@ -785,7 +785,7 @@ class RunEvent(WireModel):
     """A transition of one state, or the end of the run."""
 
     event_id: str
-    """Increases within a run; what `Last-Event-ID` takes."""
+    """What `Last-Event-ID` takes; no other meaning."""
     state_id: str | None = None
     """The state; absent for the end of the run."""
     identifier: str | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from exospherehost.server.rules.model import Refusal, Status
 
 STATE_NOT_FOUND = Refusal(404, "State not found")
+RUN_NOT_FOUND = Refusal(404, "Run not found")
 GRAPH_NOT_FOUND = Refusal(404, "Graph template not found")
 GRAPH_NOT_VALID = Refusal(400, "Graph template is not valid")
 DUPLICATE_RETRY = Refusal(409, "Duplicate retry state detected")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
-from exospherehost.server.records import ClaimedRecord, GraphRecord, JsonObject, NodeRecord
+from exospherehost.server.records import ClaimedRecord, EventCursor, GraphRecord, JsonObject, NodeRecord
 from exospherehost.server.rules.model import GraphSpec
 from exospherehost.server.service import (
     batches,
+    cancelling,
     crons,
     graphs,
     leases,
@@ -20,6 +21,7 @@ from exospherehost.server.service import (
     viewing,
 )
 from exospherehost.server.service.context import Context
+from exospherehost.server.service.following import Followers, Told
 from exospherehost.server.service.waiting import Attempt, Claimer, Patience, WaitingRoom
 from exospherehost.server.store import Store, UnitOfWork
 
@@ -45,6 +47,7 @@ class Service:
         self._context = context
         self._strict = strict
         self._waiting_room = WaitingRoom(store, context.clock)
+        self._followers = Followers(store, context.clock)
         self._graphs_changed: Callable[[], None] = lambda: None
         self._lease_given: Callable[[int], None] = lambda _expires_at: None
         # Once for each graph is enough: a warning at each trigger would be read by nobody.
@@ -62,6 +65,11 @@ class Service:
     def waiting_room(self) -> WaitingRoom:
         """Where claims wait for states."""
         return self._waiting_room
+
+    @property
+    def followers(self) -> Followers:
+        """Who follows runs."""
+        return self._followers
 
     async def list_namespaces(self) -> Sequence[str]:
         """Return the namespaces that have a node."""
@@ -91,6 +99,11 @@ class Service:
     async def list_graphs(self, namespace: str) -> Sequence[GraphRecord]:
         """Return a namespace's graphs."""
         return await self._store.read(lambda reader: reader.list_graphs(namespace))
+
+    async def delete_graph(self, namespace: str, name: str) -> int:
+        """Delete a graph with its schedules and return how many runs were cancelled with it."""
+        context = self._context
+        return await self._store.write(lambda unit: cancelling.delete_graph(unit, context, namespace, name))
 
     async def trigger_graph(
         self, namespace: str, graph_name: str, start: triggering.Start, *, key: str | None = None
@@ -210,6 +223,16 @@ class Service:
         """Replace a state by a new attempt and return that one's id."""
         context = self._context
         return await self._store.write(lambda unit: reports.manual_retry(unit, context, namespace, state_id, fanout_id))
+
+    async def cancel_run(self, namespace: str, run_id: str) -> cancelling.CancelledRun:
+        """Prune what waits or runs of a run, and have nothing follow."""
+        context = self._context
+        return await self._store.write(lambda unit: cancelling.cancel(unit, context, namespace, run_id))
+
+    async def follow_run(self, namespace: str, run_id: str, after: EventCursor) -> AsyncGenerator[Told, None]:
+        """Return what yields a run's transitions from a place in its log on, until its end."""
+        run = await self._store.read(lambda reader: cancelling.find_run(reader, namespace, run_id))
+        return self._followers.follow(run, after)
 
     async def get_state_secrets(self, namespace: str, state_id: str) -> dict[str, str]:
         """Return the secrets that a state's node declares, in clear."""

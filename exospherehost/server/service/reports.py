@@ -127,10 +127,10 @@ def manual_retry(unit: UnitOfWork, context: Context, namespace: str, state_id: s
             used for its node in this run (409).
     """
     state = _find(unit, namespace, state_id)
-    outcome = _allowed(transitions.manual_retry(Status(state.status)))
+    run = unit.get_run(state.run_key)
+    outcome = _allowed(transitions.manual_retry(Status(state.status), run_cancelled=run.cancelled_at is not None))
     if unit.has_fanout(state.run_key, state.identifier, fanout_id, 0):
         raise _refused(transitions.DUPLICATE_RETRY)
-    run = unit.get_run(state.run_key)
     progress = RunProgress(unit, context, run, context.versions.get(unit, run.version_id))
     progress.change(state, _changed(context, state, outcome, error=state.error))
     new = _again(context, state, retry_count=0, fanout_id=fanout_id, due_at=context.clock.now_ms())

@@ -49,7 +49,7 @@ def trigger(unit: UnitOfWork, context: Context, namespace: str, graph_name: str,
         ServiceError: The graph or an entry's identifier is unknown (404), the graph is not VALID, inputs cannot be
             resolved or store keys are missing (400).
     """
-    graph = unit.find_graph(namespace, graph_name)
+    graph = unit.hold_graph(namespace, graph_name)
     if graph is None:
         raise graph_not_found(namespace, graph_name)
     if not graph.latest.valid:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exospherehost.server.errors import ServiceError
-from exospherehost.server.records import RunCounts, RunListing, RunRecord, StateOutline, StateRecord
+from exospherehost.server.records import RunListing, RunRecord, StateOutline, StateRecord
 from exospherehost.server.rules.transitions import STATE_NOT_FOUND
 from exospherehost.server.secrets import Undecryptable
 from exospherehost.server.service.context import Context
@@ -41,11 +41,13 @@ class StateView:
     run: RunRecord
 
 
-def run_status(counts: RunCounts) -> str:
+def run_status(run: RunListing) -> str:
     """Return a run's status as its states stand."""
-    if counts.pending:
+    if run.cancelled_at is not None:
+        return "FAILED"
+    if run.counts.pending:
         return "PENDING"
-    return "FAILED" if counts.errored or not counts.total else "SUCCESS"
+    return "FAILED" if run.counts.errored or not run.counts.total else "SUCCESS"
 
 
 def list_runs(reader: Reader, namespace: str, page: int, size: int) -> RunPage:

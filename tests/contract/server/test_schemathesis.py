@@ -22,9 +22,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from exospherehost.server import ServerThread
-from tests._support.service import Api, connect, registration
+from tests._support.service import Api, connect, good, registration
 
 EXAMPLES = 25
+EVENTS = "/v0/namespace/{namespace_name}/runs/{run_id}/events"
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -38,6 +39,13 @@ def _document() -> dict[str, Any]:
     document: dict[str, Any] = json.loads(files("exospherehost_client").joinpath("openapi.json").read_text("utf-8"))
     # What this server does not offer answers 404 or 405, which the document declares as well: it stays in.
     document["servers"] = []
+    # The document describes a stream as the text that it is; Schemathesis holds each event against the schema.
+    stream = document["paths"][EVENTS]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    stream["schema"] = {
+        "type": "object",
+        "required": ["id", "event", "data"],
+        "properties": {"id": {"type": "string"}, "event": {"enum": ["state", "end"]}, "data": {"type": "string"}},
+    }
     return document
 
 
@@ -53,21 +61,24 @@ settings = hypothesis.settings(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def existing(server: ServerThread) -> dict[str, str]:
-    """Path parameters of things that exist: a graph, a run of it, and a claimed state."""
+    """Path parameters of things that exist, anew for each operation: a graph, a run of it, and a claimed state."""
     with connect(server) as http:
         api = Api(http)
         api.register(registration("Step", ["x"], ["y"], ["token"]))
         api.graph("g", api.node("a", {"x": "1"}, ["b"]), api.node("b", {"x": "2"}), secrets={"token": "v"})
         run = api.trigger("g")
         state_id = api.claim_one()["state_id"]
+        ended = api.trigger("g")
+        good(api.call("POST", f"/runs/{ended}/cancel"))
     return {
         "namespace_name": api.namespace,
         "graph_name": "g",
         "run_id": run,
         "state_id": state_id,
         "node_id": state_id,
+        "ended_run_id": ended,
     }
 
 
@@ -83,6 +94,9 @@ def test_so_is_every_answer_about_what_exists(
     case: schemathesis.Case[Any], server: ServerThread, existing: dict[str, str]
 ) -> None:
     known = {name: existing[name] for name in case.path_parameters if name in existing}
+    if case.path == EVENTS:
+        # The stream of a run that goes on would not end.
+        known["run_id"] = existing["ended_run_id"]
     case.path_parameters = {**case.path_parameters, **known}
     call(case, server)
 

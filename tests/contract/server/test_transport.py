@@ -41,14 +41,14 @@ def test_health_needs_no_key(server: ServerThread) -> None:
         ("GET", "/v0/namespace/a%2Fnodes/", 404, "Not Found"),
         ("GET", "/v0/namespace/a%2fb/nodes/", 404, "Not Found"),
         ("PATCH", "/v0/namespace/a/nodes/", 405, "Method Not Allowed"),
-        ("DELETE", "/v0/namespace/a/graph/g", 405, "Method Not Allowed"),
+        ("PATCH", "/v0/namespace/a/graph/g", 405, "Method Not Allowed"),
         ("HEAD", "/v0/namespaces", 405, None),
         ("HEAD", "/openapi.json", 405, None),
         ("POST", "/health", 405, "Method Not Allowed"),
         ("OPTIONS", "/v0/namespaces", 405, "Method Not Allowed"),
-        # Extensions that this server does not have.
-        ("POST", "/v0/namespace/a/runs/x/cancel", 405, "Method Not Allowed"),
-        ("GET", "/v0/namespace/a/runs/x/events", 404, "Not Found"),
+        # Of extensions, known by other methods.
+        ("PUT", "/v0/namespace/a/runs/x/cancel", 405, "Method Not Allowed"),
+        ("POST", "/v0/namespace/a/runs/x/events", 405, "Method Not Allowed"),
     ],
 )
 def test_what_cannot_be_routed_is_told_before_the_key_is_looked_at(

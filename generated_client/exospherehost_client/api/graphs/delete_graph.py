@@ -43,7 +43,9 @@ def sync(
 ) -> DeleteGraphResponse:
     """Delete a graph template.
 
-    Pending schedules end, running runs end as `cancel_run` ends them, and finished runs stay readable.
+    Its schedules end, running runs end as `cancel_run` ends them, and finished runs stay readable. A
+    graph that is put under the name later is a new one. An idempotency key that started a run of the
+    deleted graph still answers with that run.
 
     Args:
         namespace_name: The namespace: any text without a slash. It needs no creation and is case-sensitive.

@@ -49,8 +49,9 @@ def sync(
 ) -> CancelRunResponse:
     """Cancel a run.
 
-    States that are CREATED or QUEUED become PRUNED, nothing more is created, and late reports are
-    refused with 400. The run's status is FAILED from then on.
+    States that are CREATED or QUEUED become PRUNED, nothing more is created, and late reports and
+    manual retries are refused with 400. The run's status is FAILED from then on. A run that was
+    cancelled before stays cancelled since then, and a run that has ended stays as it is.
 
     Args:
         namespace_name: The namespace: any text without a slash. It needs no creation and is case-sensitive.

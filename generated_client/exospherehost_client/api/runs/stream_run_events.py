@@ -67,14 +67,16 @@ def sync(
 ) -> str:
     """Follow the transitions of a run.
 
-    Server-sent events, one for each transition of a state, from the one after `Last-Event-ID` on,
-    ending with the run. The data of each event is a `RunEvent`.
+    Server-sent events named `state`, one for each transition of a state, from the one after `Last-
+    Event-ID` on; when none of the run's states is pending any longer, an event named `end`, and the end
+    of the stream. The data of each event is a `RunEvent`. A stream that ends without `end` is to be
+    asked for again. A comment is sent when nothing has happened for 15 seconds.
 
     Args:
         namespace_name: The namespace: any text without a slash. It needs no creation and is case-sensitive.
         run_id: The run's id, a UUID.
         client: What sends the request.
-        last_event_id: The id of the last event that the caller has seen.
+        last_event_id: The id of the last event that the caller has seen, as it came.
         x_exosphere_request_id: An id for this request. Echoed when it is a UUID in any spelling, else replaced.
 
     Raises:
