@@ -22,10 +22,12 @@ if _TYPE_CHECKING:
         NotFoundError,
         PayloadTooLargeError,
         RateLimitError,
+        RunFailedError,
         ServerFailureError,
         TriggerOutcomeUnknownError,
         UnprocessableEntityError,
         UnsupportedByServerError,
+        WaitTimeoutError,
     )
     from exospherehost._graph import (
         CronTrigger,
@@ -38,10 +40,12 @@ if _TYPE_CHECKING:
         UnitesStrategyEnum,
     )
     from exospherehost._node import BaseNode, Execution, NodeContext
+    from exospherehost._runs import Run, Transition
     from exospherehost._runtime import Runtime
     from exospherehost._signals import PruneSignal, ReQueueAfterSignal
     from exospherehost._state_manager import StateManager
     from exospherehost._stats import RuntimeStats
+    from exospherehost._sync_state_manager import SyncStateManager
 
 __all__ = [
     "VERSION",
@@ -70,18 +74,23 @@ __all__ = [
     "ReQueueAfterSignal",
     "RetryPolicyModel",
     "RetryStrategyEnum",
+    "Run",
+    "RunFailedError",
     "Runtime",
     "RuntimeStats",
     "ServerFailureError",
     "StateManager",
     "StoreConfigModel",
+    "SyncStateManager",
     "Timeouts",
+    "Transition",
     "TriggerOutcomeUnknownError",
     "TriggerState",
     "UnitesModel",
     "UnitesStrategyEnum",
     "UnprocessableEntityError",
     "UnsupportedByServerError",
+    "WaitTimeoutError",
 ]
 
 # Each name is loaded when it is used first: pydantic, asyncio and the wire's models take a third of a second.
@@ -104,10 +113,12 @@ _HOMES = {
     "NotFoundError": "_errors",
     "PayloadTooLargeError": "_errors",
     "RateLimitError": "_errors",
+    "RunFailedError": "_errors",
     "ServerFailureError": "_errors",
     "TriggerOutcomeUnknownError": "_errors",
     "UnprocessableEntityError": "_errors",
     "UnsupportedByServerError": "_errors",
+    "WaitTimeoutError": "_errors",
     "CronTrigger": "_graph",
     "GraphNodeModel": "_graph",
     "RetryPolicyModel": "_graph",
@@ -119,11 +130,14 @@ _HOMES = {
     "BaseNode": "_node",
     "Execution": "_node",
     "NodeContext": "_node",
+    "Run": "_runs",
+    "Transition": "_runs",
     "Runtime": "_runtime",
     "PruneSignal": "_signals",
     "ReQueueAfterSignal": "_signals",
     "StateManager": "_state_manager",
     "RuntimeStats": "_stats",
+    "SyncStateManager": "_sync_state_manager",
 }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from exospherehost._config import ConnectionSettings
@@ -29,6 +31,36 @@ class Carrier(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection; what is sent afterwards fails."""
+        ...
+
+
+class EventStream(Protocol):
+    """A response whose events are still to come.
+
+    Attributes:
+        is_open: whether it is a stream of events.
+        head: status and headers; with the whole body where it is none.
+    """
+
+    is_open: bool
+    head: RawResponse
+
+    def data(self) -> AsyncGenerator[str, None]:
+        """Yield the data of each event as it comes, until the service ends the stream."""
+        ...
+
+
+@runtime_checkable
+class StreamingCarrier(Carrier, Protocol):
+    """A carrier that can also read a response while it comes."""
+
+    def stream(self, request: Request) -> AbstractAsyncContextManager[EventStream]:
+        """Send one request whose answer is a stream of events, over a connection that nothing else uses meanwhile.
+
+        Raises:
+            APIConnectionError: there was no response, or it broke off while the block read from it.
+            ConfigurationError: a certificate file cannot be used.
+        """
         ...
 
 

@@ -8,6 +8,8 @@
     ├── UnsupportedByServerError    the service lacks what the call needs; nothing was sent
     ├── GraphValidationError        the service found the graph INVALID
     ├── GraphValidationTimeoutError (also a TimeoutError)  still not verified when the time was over
+    ├── RunFailedError           a run has failed, or was cancelled
+    ├── WaitTimeoutError         (also a TimeoutError)  a run was not finished when the time was over; it goes on
     └── APIError                    a request did not end well
         ├── APIConnectionError      no response
         │   └── APITimeoutError     (also a TimeoutError)
@@ -30,6 +32,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+_REASONS_SHOWN = 3
+_LONGEST_REASON = 200
 
 
 class ExosphereError(Exception):
@@ -70,6 +75,47 @@ class GraphValidationError(ExosphereError):
 
 class GraphValidationTimeoutError(ExosphereError, TimeoutError):
     """A graph was still being verified when `validation_timeout` was over; it is stored."""
+
+
+class RunFailedError(ExosphereError):
+    """A run has failed, or was cancelled; `Run.raise_for_status` raises it.
+
+    Attributes:
+        run_id: the run.
+        graph_name: its graph.
+        reasons: the error of each state that failed for good, after its identifier and id.
+        is_cancelled: whether the run was cancelled.
+    """
+
+    def __init__(self, run_id: str, graph_name: str, reasons: list[str], is_cancelled: bool = False) -> None:
+        shown = [_first_line(reason) for reason in reasons[:_REASONS_SHOWN]]
+        if len(reasons) > len(shown):
+            shown.append(f"and {len(reasons) - len(shown)} more")
+        what = "was cancelled" if is_cancelled else "has failed"
+        why = f": {'; '.join(shown)}" if shown else ""
+        super().__init__(f"run {run_id} of graph {graph_name!r} {what}{why}")
+        self.run_id = run_id
+        self.graph_name = graph_name
+        self.reasons = reasons
+        self.is_cancelled = is_cancelled
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.run_id, self.graph_name, self.reasons, self.is_cancelled)
+
+
+class WaitTimeoutError(ExosphereError, TimeoutError):
+    """A run was not finished when the time to wait was over; it goes on.
+
+    Attributes:
+        run_id: the run.
+    """
+
+    def __init__(self, message: str, *, run_id: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), {"run_id": self.run_id})
 
 
 class APIError(ExosphereError):
@@ -192,5 +238,10 @@ def status_error_class(status_code: int) -> type[APIStatusError]:
     return _BY_STATUS.get(status_code, APIStatusError)
 
 
-def _rebuild(cls: Callable[..., APIError], message: str, attributes: dict[str, Any]) -> APIError:
+def _first_line(text: str) -> str:
+    line = text.partition("\n")[0].rstrip(".")
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}…"
+
+
+def _rebuild(cls: Callable[..., ExosphereError], message: str, attributes: dict[str, Any]) -> ExosphereError:
     return cls(message, **attributes)

@@ -73,6 +73,15 @@ def validated(model: type[M], values: object, error_class: Callable[[str], Excep
     raise error_class(problem)
 
 
+def validated_json(model: type[M], text: str, error_class: Callable[[str], Exception]) -> M:
+    """Validate JSON as :func:`validated` validates values."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        problem = describe_validation_error(error)
+    raise error_class(problem)
+
+
 def describe_refusal(error: BaseException, redact: Redactor) -> str:
     """Describe an error whose message says all: one of this package, or one of making a report."""
     return _sendable(redact(describe_validation_error(error) if isinstance(error, ValidationError) else str(error)))

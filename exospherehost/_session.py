@@ -6,11 +6,12 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, TypeVar
 
-from exospherehost._carrier import Carrier, CarrierFactory
+from exospherehost._carrier import Carrier, CarrierFactory, StreamingCarrier
 from exospherehost._config import DEFAULT_API_VERSION, VERSION, ConnectionSettings
 from exospherehost._errors import (
     APIConnectionError,
@@ -20,13 +21,14 @@ from exospherehost._errors import (
     BadRequestError,
     TriggerOutcomeUnknownError,
 )
-from exospherehost._redaction import Redactor
+from exospherehost._redaction import Redactor, validated_json
 from exospherehost._responses import described, read_extensions
 from exospherehost._retry import Backoff, is_transient, never_reached_the_service
 from exospherehost_client import errors as client_errors
 from exospherehost_client import models
-from exospherehost_client.api.graphs import get_graph, trigger_graph, upsert_graph
-from exospherehost_client.api.nodes import register_nodes
+from exospherehost_client.api.graphs import delete_graph, get_graph, list_graphs, trigger_graph, upsert_graph
+from exospherehost_client.api.nodes import list_nodes, register_nodes
+from exospherehost_client.api.runs import cancel_run, get_run_graph, get_state, list_runs, stream_run_events
 from exospherehost_client.api.states import (
     enqueue_states,
     get_state_secrets,
@@ -36,6 +38,7 @@ from exospherehost_client.api.states import (
     report_executed,
     report_states,
     requeue_state,
+    retry_state,
 )
 from exospherehost_client.types import RawResponse, Request, Response
 
@@ -48,6 +51,9 @@ IDEMPOTENCY = "idempotency"
 WAIT = "wait"
 LEASE = "lease"
 BATCH_REPORT = "batch-report"
+CANCEL = "cancel"
+DELETE_GRAPH = "delete-graph"
+EVENTS = "events"
 
 ASK_AGAIN_SECONDS = 5.0
 """How long a failure to learn the extensions counts as having none."""
@@ -180,7 +186,7 @@ class Session:
             raise APIResponseError(f"{len(reports)} reports were answered with {len(results)} results")
         return results
 
-    # ---- graphs: what a state manager calls ----------------------------------------------------
+    # ---- graphs, nodes and runs: what a state manager calls --------------------------------------
 
     async def get_graph(self, graph_name: str) -> Response[models.GraphResponse]:
         """Read a graph template."""
@@ -213,6 +219,84 @@ class Session:
                 f"{error}; the run of graph {graph_name!r} may exist: look at the namespace's runs before "
                 "triggering again"
             ) from error
+
+    async def delete_graph(self, graph_name: str) -> models.DeleteGraphResponse:
+        """Delete a graph, on a service with `delete-graph`; sent again only where nothing has arrived."""
+        request = delete_graph.build_request(self._namespace, graph_name)
+        return (await self._send(request, delete_graph.parse_response, may_resend=never_reached_the_service)).parsed
+
+    async def list_graphs(self) -> list[models.GraphListItem]:
+        """Read all graph templates."""
+        request = list_graphs.build_request(self._namespace)
+        return (await self._send(request, list_graphs.parse_response, may_resend=is_transient)).parsed.templates
+
+    async def list_nodes(self) -> list[models.RegisteredNode]:
+        """Read all registered nodes."""
+        request = list_nodes.build_request(self._namespace)
+        return (await self._send(request, list_nodes.parse_response, may_resend=is_transient)).parsed.nodes
+
+    async def list_runs(self, page: int, size: int, backoff: Backoff | None = None) -> models.ListRunsResponse:
+        """Read one page of the runs, newest first; pages count from 1."""
+        request = list_runs.build_request(self._namespace, page, size)
+        return (await self._send(request, list_runs.parse_response, may_resend=is_transient, backoff=backoff)).parsed
+
+    async def get_run_graph(self, run_id: str, backoff: Backoff | None = None) -> models.RunGraphResponse:
+        """Read the states of a run."""
+        request = get_run_graph.build_request(self._namespace, run_id)
+        response = await self._send(request, get_run_graph.parse_response, may_resend=is_transient, backoff=backoff)
+        return response.parsed
+
+    async def get_state(self, graph_name: str, run_id: str, state_id: str) -> models.StateDetail:
+        """Read one state in full."""
+        request = get_state.build_request(self._namespace, graph_name, run_id, state_id)
+        return (await self._send(request, get_state.parse_response, may_resend=is_transient)).parsed
+
+    async def retry_state(self, state_id: str, fanout_id: str) -> models.ManualRetryResponse:
+        """Make a new state in place of another; sent again only where nothing has arrived."""
+        body = models.ManualRetryRequest(fanout_id=fanout_id)
+        request = retry_state.build_request(self._namespace, state_id, body=body)
+        return (await self._send(request, retry_state.parse_response, may_resend=never_reached_the_service)).parsed
+
+    async def cancel_run(self, run_id: str) -> models.CancelRunResponse:
+        """Cancel a run, on a service with `cancel`; what is cancelled can be cancelled again."""
+        request = cancel_run.build_request(self._namespace, run_id)
+        return (await self._send(request, cancel_run.parse_response, may_resend=is_transient)).parsed
+
+    async def run_events(self, run_id: str, last_event_id: str | None) -> AsyncGenerator[models.RunEvent | None, None]:
+        """Yield None once the stream is open, and then the events of a run, on a service with `events`; asks once.
+
+        Args:
+            run_id: the run.
+            last_event_id: begin after this event; None begins with the run.
+
+        Raises:
+            APIError: there was no stream, or it broke off, or it holds what is no event.
+        """
+        request = stream_run_events.build_request(self._namespace, run_id, last_event_id=last_event_id)
+        request = self._versioned(request)
+        index = self._memory.current
+        carrier = self._carriers[index]
+        if not isinstance(carrier, StreamingCarrier):
+            raise TypeError(f"{type(carrier).__name__} carries no streams")
+
+        def unreadable(problem: str) -> APIResponseError:
+            return APIResponseError(f"GET {request.path} sent an event that cannot be read: {problem}")
+
+        try:
+            async with carrier.stream(request) as stream:
+                self._parsed(stream.head, stream_run_events.parse_response, request, self._redact)
+                if not stream.is_open:
+                    raise APIResponseError(f"GET {request.path} answered with JSON in place of a stream of events")
+                yield None
+                async with aclosing(stream.data()) as events:
+                    async for data in events:
+                        yield validated_json(models.RunEvent, data, unreadable)
+        except APIConnectionError as error:
+            self._move_on(index)
+            failure = self._lost(error, request, index, self._redact)
+        else:
+            return
+        raise failure
 
     async def extensions(self) -> frozenset[str]:
         """Tell which extensions the service has, from the document that it serves.
@@ -275,10 +359,7 @@ class Session:
         protect: Iterable[str] = (),
         backoff: Backoff | None = None,
     ) -> Response[T]:
-        prefix = f"/{DEFAULT_API_VERSION}/"
-        if self._settings.api_version != DEFAULT_API_VERSION and request.path.startswith(prefix):
-            path = f"/{self._settings.api_version}/{request.path.removeprefix(prefix)}"
-            request = dataclasses.replace(request, path=path)
+        request = self._versioned(request)
         redact = Redactor((*self._settings.protected_values(), *protect)) if protect else self._redact
         started = time.monotonic()
         attempt = 0
@@ -300,7 +381,12 @@ class Session:
     async def _attempt(
         self, request: Request, parse: Callable[[RawResponse], Response[T]], redact: Redactor
     ) -> Response[T]:
-        raw = await self._carry(request, redact)
+        return self._parsed(await self._carry(request, redact), parse, request, redact)
+
+    @staticmethod
+    def _parsed(
+        raw: RawResponse, parse: Callable[[RawResponse], Response[T]], request: Request, redact: Redactor
+    ) -> Response[T]:
         try:
             return parse(raw)
         except client_errors.ApiError as error:
@@ -313,17 +399,29 @@ class Session:
         tried = 0
         while True:
             index = self._memory.current
-            carrier: Carrier = self._carriers[index]
             try:
-                return await carrier.send(request)
+                return await self._carriers[index].send(request)
             except APIConnectionError as error:
                 tried += 1
-                # Another request may have moved on already.
-                if self._memory.current == index:
-                    self._memory.current = (index + 1) % len(self._carriers)
+                self._move_on(index)
                 if not error.sent and tried < len(self._carriers):
                     continue
-                uri = self._settings.uris[index]
-                text = redact(f"{request.method} {request.path}: no response from the state manager at {uri} ({error})")
-                failure = type(error)(text, sent=error.sent)
+                failure = self._lost(error, request, index, redact)
             raise failure
+
+    def _move_on(self, index: int) -> None:
+        # Another request may have moved on already.
+        if self._memory.current == index:
+            self._memory.current = (index + 1) % len(self._carriers)
+
+    def _lost(self, error: APIConnectionError, request: Request, index: int, redact: Redactor) -> APIConnectionError:
+        uri = self._settings.uris[index]
+        text = redact(f"{request.method} {request.path}: no response from the state manager at {uri} ({error})")
+        return type(error)(text, sent=error.sent)
+
+    def _versioned(self, request: Request) -> Request:
+        prefix = f"/{DEFAULT_API_VERSION}/"
+        if self._settings.api_version == DEFAULT_API_VERSION or not request.path.startswith(prefix):
+            return request
+        path = f"/{self._settings.api_version}/{request.path.removeprefix(prefix)}"
+        return dataclasses.replace(request, path=path)

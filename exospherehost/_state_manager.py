@@ -1,4 +1,4 @@
-"""The state manager's face for programs: graphs and triggers."""
+"""The state manager's face for programs: graphs and triggers, beside what it does with runs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import json
 import ssl
 import time
 import uuid
-import warnings
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, overload
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
 from typing_extensions import deprecated
 
 from exospherehost import _config
-from exospherehost._config import ClientCertificate, ConnectionSettings, Timeouts, checked_segment
+from exospherehost._config import ClientCertificate, Timeouts, checked_segment
 from exospherehost._errors import (
     APIError,
     APIResponseError,
@@ -26,30 +23,24 @@ from exospherehost._errors import (
     GraphValidationError,
     GraphValidationTimeoutError,
     InvalidTriggerError,
-    UnsupportedByServerError,
 )
 from exospherehost._graph import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
 from exospherehost._redaction import Redactor, validated
-from exospherehost._session import IDEMPOTENCY, TRIGGER_STATES, ServiceMemory, Session
+from exospherehost._run_manager import RunManager
+from exospherehost._session import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES, Session
+from exospherehost._triggering import Roots, check_key, entries_of, published_form
 from exospherehost_client import models
 from exospherehost_client.types import Response
-
-if TYPE_CHECKING:
-    from exospherehost_client import AuthenticatedClient
 
 Json: TypeAlias = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
 
-LONGEST_KEY = 255
 
-ROOT_CACHE_SECONDS = 60.0
-
-
-class StateManager:
-    """Stores graphs and triggers their runs.
+class StateManager(RunManager):
+    """Stores graphs, starts their runs, and follows, reads, retries and cancels them.
 
     Use it as an async context manager to keep one pool of connections; used without, each call opens
-    and closes its own, and nothing has to be closed.
+    and closes its own, and nothing has to be closed. `SyncStateManager` is the same for code that is not async.
 
     Args:
         namespace: the namespace of the graphs.
@@ -80,7 +71,7 @@ class StateManager:
         verify: bool | str | ssl.SSLContext = True,
         cert: ClientCertificate | None = None,
     ) -> None:
-        self._settings: ConnectionSettings = _config.resolve_connection(
+        settings = _config.resolve_connection(
             namespace=namespace,
             state_manager_uri=state_manager_uri,
             key=key,
@@ -91,43 +82,8 @@ class StateManager:
             verify=verify,
             cert=cert,
         )
-        self._memory = ServiceMemory()
-        self._session: Session | None = None
-        self._roots: dict[str, tuple[float, models.GraphNodeDetail]] = {}
-
-    def __repr__(self) -> str:
-        return f"StateManager(namespace={self._settings.namespace!r})"
-
-    async def __aenter__(self) -> Self:
-        if self._session is not None:
-            raise RuntimeError("this StateManager is open already; make another one, or leave the first block")
-        self._session = self._new_session()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the pool of connections; calling it again changes nothing."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.aclose()
-
-    @property
-    def raw_client(self) -> AuthenticatedClient:
-        """The generated client, authenticated, for every endpoint that has no method here.
-
-        Inside `async with`, it shares this object's pool and is closed with it. Outside, it has a pool
-        of its own: use it as a context manager.
-        """
-        session = self._session if self._session is not None else self._new_session()
-        from exospherehost._httpx_carrier import HttpxCarrier  # noqa: PLC0415 - httpx is loaded when it is needed
-
-        carrier = session.carrier
-        assert isinstance(carrier, HttpxCarrier)  # noqa: S101 - what _new_session makes
-        return carrier.client
+        super().__init__(settings)
+        self._roots = Roots()
 
     # ---- triggering ----------------------------------------------------------------------------
 
@@ -193,9 +149,9 @@ class StateManager:
             APIConnectionError: the service could not be reached.
         """
         checked_segment("graph_name", graph_name)
-        state, states, inputs, store = _published_form(state, states, inputs, store)
-        entries = _entries(state, states, inputs)
-        _check_key(idempotency_key)
+        state, states, inputs, store = published_form(state, states, inputs, store)
+        entries = entries_of(state, states, inputs)
+        check_key(idempotency_key)
         body: Json = {"store": store or {}, "start_delay": start_delay}
         if entries is None:
             body["inputs"] = inputs or {}
@@ -205,9 +161,9 @@ class StateManager:
         # Checked before the service is asked for anything.
         request = validated(models.TriggerGraphRequest, body, _as(InvalidTriggerError))
         async with self._connected() as session:
-            extensions = await self._known_extensions(session, needed=entries is not None)
+            extensions = await _known_extensions(session, needed=entries is not None)
             if entries is not None and TRIGGER_STATES not in extensions:
-                request.inputs, request.states = await self._as_root_inputs(session, graph_name, entries), None
+                request.inputs, request.states = await self._roots.as_inputs(session, graph_name, entries), None
                 entries = None
             honoured = IDEMPOTENCY in extensions
             if idempotency_key is None and honoured:
@@ -287,7 +243,7 @@ class StateManager:
             crons = _of_kind(CronTrigger, triggers, "triggers")
             body["triggers"] = [cron.to_trigger().model_dump() for cron in crons]
         request = validated(models.UpsertGraphRequest, body, _as(ConfigurationError))
-        self._roots.pop(graph_name, None)
+        self._roots.forget(graph_name)
         deadline = time.monotonic() + validation_timeout
         async with self._connected() as session:
             response = await session.upsert_graph(graph_name, request)
@@ -306,113 +262,60 @@ class StateManager:
             raise GraphValidationError(graph_name, str(response.parsed.validation_status), reasons)
         return _json(response)
 
-    # ---- inside --------------------------------------------------------------------------------
+    async def list_graphs(self) -> list[models.GraphListItem]:
+        """Read all graph templates of the namespace, with their validation status.
 
-    @asynccontextmanager
-    async def _connected(self) -> AsyncGenerator[Session, None]:
-        if self._session is not None:
-            yield self._session
-            return
-        async with self._new_session() as session:
-            yield session
+        The values of `secrets` are masks; the hosted service sends ciphertexts there.
 
-    def _new_session(self) -> Session:
-        # httpx, because the raw client is on it and is to share the pool.
-        from exospherehost._httpx_carrier import HttpxCarrier  # noqa: PLC0415 - as above
+        Raises:
+            APIError: the request did not end well.
+        """
+        async with self._connected() as session:
+            return await session.list_graphs()
 
-        return Session(self._settings, HttpxCarrier, self._memory)
+    async def delete_graph(self, graph_name: str) -> models.DeleteGraphResponse:
+        """Delete a graph template: its schedules end, and its running runs as by `cancel`.
 
-    async def _known_extensions(self, session: Session, *, needed: bool) -> frozenset[str]:
-        try:
-            return await session.extensions()
-        except APIError:
-            # Plain inputs need no extension: what ails the service shows when they are sent.
-            if needed:
-                raise
-            return frozenset()
+        Runs that have ended stay readable. Needs a service with the extension `delete-graph`, such as the
+        embedded one.
 
-    async def _as_root_inputs(
-        self, session: Session, graph_name: str, entries: Sequence[TriggerState]
-    ) -> dict[str, str]:
-        """Turn a single entry into inputs of the root, where nothing of it gets lost by that."""
-        root = await self._root(session, graph_name)
-        remedy = (
-            f"the root of graph {graph_name!r} is {root.identifier!r} with the inputs {sorted(root.inputs)}; give one "
-            "state there with only these, or use a service with the extension trigger-states"
-        )
-        if len(entries) > 1:
-            raise UnsupportedByServerError(f"this service begins a run with one state, not {len(entries)}: {remedy}")
-        entry = entries[0]
-        if entry.identifier != root.identifier:
-            raise UnsupportedByServerError(f"this service cannot begin a run at {entry.identifier!r}: {remedy}")
-        unknown = sorted(entry.inputs.keys() - root.inputs.keys())
-        if unknown:
-            raise UnsupportedByServerError(f"this service would drop the inputs {unknown}: {remedy}")
-        return entry.inputs
+        Args:
+            graph_name: the graph.
 
-    async def _root(self, session: Session, graph_name: str) -> models.GraphNodeDetail:
-        cached = self._roots.get(graph_name)
-        now = time.monotonic()
-        if cached is not None and now - cached[0] < ROOT_CACHE_SECONDS:
-            return cached[1]
-        nodes = (await session.get_graph(graph_name)).parsed.nodes
-        followers = {name for node in nodes for name in node.next_nodes or ()}
-        roots = [node for node in nodes if node.identifier not in followers and node.unites is None]
-        if len(roots) != 1:
-            raise UnsupportedByServerError(f"graph {graph_name!r} has {len(roots)} roots, so no state can be placed")
-        self._roots[graph_name] = now, roots[0]
-        return roots[0]
+        Returns:
+            The graph's name, and how many runs were ended.
+
+        Raises:
+            UnsupportedByServerError: the service does not have the extension; nothing was sent.
+            NotFoundError: there is no such graph.
+            APIConnectionError: no response; where its `sent` is true, the graph may have been deleted.
+            APIError: the request did not end well.
+        """
+        checked_segment("graph_name", graph_name)
+        self._roots.forget(graph_name)
+        async with self._connected() as session:
+            return await self._with_extension(session, DELETE_GRAPH, lambda: session.delete_graph(graph_name))
+
+    # ---- nodes ---------------------------------------------------------------------------------
+
+    async def list_nodes(self) -> list[models.RegisteredNode]:
+        """Read all nodes that runtimes have registered in the namespace, with their schemas.
+
+        Raises:
+            APIError: the request did not end well.
+        """
+        async with self._connected() as session:
+            return await session.list_nodes()
 
 
-def _published_form(
-    state: TriggerState | Mapping[str, str] | None,
-    states: Sequence[TriggerState] | Mapping[str, str] | None,
-    inputs: Mapping[str, str] | None,
-    store: Mapping[str, str] | None,
-) -> tuple[TriggerState | None, Sequence[TriggerState] | None, Mapping[str, str] | None, Mapping[str, str] | None]:
-    """Read the positional call of 0.0.3, where inputs came second and store third."""
-    if not isinstance(state, Mapping) and not isinstance(states, Mapping):
-        return state, states, inputs, store
-    warnings.warn(
-        "trigger(graph, inputs, store) is deprecated; use trigger(graph, inputs=..., store=...)",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    if isinstance(state, TriggerState) or (states is not None and not isinstance(states, Mapping)):
-        raise InvalidTriggerError("trigger got trigger states together with a mapping; pass state= or inputs=")
-    if (state is not None and inputs is not None) or (states is not None and store is not None):
-        raise InvalidTriggerError("trigger got inputs or store twice, by position and by name; pass them by name")
-    return None, None, state if state is not None else inputs, states if states is not None else store
-
-
-def _entries(
-    state: TriggerState | None, states: Sequence[TriggerState] | None, inputs: Mapping[str, str] | None
-) -> list[TriggerState] | None:
-    """Check that exactly one form was given; return its trigger states, or None for inputs."""
-    if state is not None and states is not None:
-        raise InvalidTriggerError("trigger got both state and states; pass one of them")
-    if inputs is not None:
-        if state is not None or states is not None:
-            raise InvalidTriggerError("trigger got both trigger states and inputs; pass one of them")
-        return None
-    if state is None and states is None:
-        raise InvalidTriggerError("trigger got neither trigger states nor inputs; pass inputs={} for none")
-    entries = [state] if state is not None else list(states or ())
-    if not entries:
-        raise InvalidTriggerError("trigger got an empty list of states; pass at least one, or inputs={}")
-    for entry in entries:
-        if not isinstance(entry, TriggerState):
-            raise InvalidTriggerError(f"trigger got a {type(entry).__name__} in place of a TriggerState")
-    return entries
-
-
-def _check_key(key: str | None) -> None:
-    if key is not None and not (
-        isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()
-    ):
-        raise InvalidTriggerError(
-            f"idempotency_key={key!r} cannot be sent: use 1 to {LONGEST_KEY} printable ASCII letters, such as a UUID"
-        )
+async def _known_extensions(session: Session, *, needed: bool) -> frozenset[str]:
+    try:
+        return await session.extensions()
+    except APIError:
+        # Plain inputs need no extension: what ails the service shows when they are sent.
+        if needed:
+            raise
+        return frozenset()
 
 
 def _as(error_class: type[ExosphereError]) -> Callable[[str], ExosphereError]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -14,12 +14,13 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Answer:
-    """What the service answers: a JSON value, or bytes as they are."""
+    """What the service answers: a JSON value, or bytes as they are, or parts one by one until the connection ends."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    parts: Iterable[bytes] | None = None
 
 
 DROP = Answer(status=0)
@@ -121,14 +122,7 @@ class HttpService:
                 if answer is DROP:
                     self.close_connection = True
                     return
-                body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-                self.send_response(answer.status)
-                self.send_header("content-type", answer.content_type)
-                self.send_header("content-length", str(len(body)))
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
+                _send(self, answer)
 
             do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
 
@@ -136,6 +130,22 @@ class HttpService:
                 """Say nothing."""
 
         return Handler
+
+
+def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
+    handler.send_response(answer.status)
+    handler.send_header("content-type", answer.content_type)
+    for name, value in answer.headers.items():
+        handler.send_header(name, value)
+    if answer.parts is None:
+        parts: Iterable[bytes] = [answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()]
+        handler.send_header("content-length", str(sum(map(len, parts))))
+    else:
+        parts, handler.close_connection = answer.parts, True
+        handler.send_header("connection", "close")
+    handler.end_headers()
+    for part in parts:
+        handler.wfile.write(part)
 
 
 class _Server(ThreadingHTTPServer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import ssl
@@ -21,15 +22,31 @@ from exospherehost import (
     ReQueueAfterSignal,
     RetryPolicyModel,
     RetryStrategyEnum,
+    Run,
+    RunFailedError,
     Runtime,
     StateManager,
     StoreConfigModel,
+    SyncStateManager,
     Timeouts,
+    Transition,
     TriggerState,
     UnitesModel,
     UnitesStrategyEnum,
+    WaitTimeoutError,
 )
 from exospherehost_client import AuthenticatedClient
+from exospherehost_client.models import (
+    CancelRunResponse,
+    DeleteGraphResponse,
+    GraphListItem,
+    ManualRetryResponse,
+    RegisteredNode,
+    RunGraphNode,
+    RunSummary,
+    StateDetail,
+    StateStatus,
+)
 
 
 # The reference's style: what is nested is not known to a type checker, and no error.
@@ -194,6 +211,48 @@ async def state_manager() -> None:
             polling_interval=0.5,
         )
         assert_type(graph, dict[str, Any])
+
+
+async def runs(manager: StateManager) -> None:
+    run = (await manager.wait("r", timeout=5)).raise_for_status()
+    assert_type(run, Run)
+    assert_type(run.failed_states, list[RunGraphNode])
+    assert_type(run.cancelled_at, dt.datetime | None)
+    async for transition in manager.watch("r", last_event_id="7"):
+        assert_type(transition, Transition)
+        assert_type(transition.status, StateStatus | str)
+    async for line in manager.list_runs(limit=5):
+        assert_type(line, RunSummary)
+    async with contextlib.aclosing(manager.watch("r")) as transitions:
+        assert_type(await anext(transitions), Transition)
+    assert_type(await manager.get_run("r"), Run)
+    assert_type(await manager.get_state("s", run_id="r", graph_name="g"), StateDetail)
+    assert_type(await manager.retry("s", fanout_id="f"), ManualRetryResponse)
+    assert_type(await manager.cancel("r"), CancelRunResponse)
+    assert_type(await manager.delete_graph("g"), DeleteGraphResponse)
+    assert_type(await manager.list_nodes(), list[RegisteredNode])
+    assert_type(await manager.list_graphs(), list[GraphListItem])
+
+
+def synchronously() -> str:
+    with SyncStateManager("ns", "http://localhost", "k", timeouts=3) as manager:
+        assert_type(manager.raw_client, AuthenticatedClient)
+        started = manager.trigger("g", state=TriggerState(identifier="a"), store={"c": "d"})
+        assert_type(started, dict[str, Any])
+        assert_type(manager.upsert_graph("g", [], secrets={}), dict[str, Any])
+        for transition in manager.watch("r"):
+            assert_type(transition, Transition)
+        assert_type([line.run_id for line in manager.list_runs()], list[str])
+        assert_type(manager.get_state("s", run_id="r", graph_name="g"), StateDetail)
+        assert_type(manager.cancel("r"), CancelRunResponse)
+        assert_type(manager.list_nodes(), list[RegisteredNode])
+        try:
+            manager.wait("r", timeout=5).raise_for_status()
+        except RunFailedError as error:
+            assert_type(error.reasons, list[str])
+        except WaitTimeoutError as error:
+            return error.run_id
+    return ""
 
 
 async def errors(manager: StateManager) -> str:

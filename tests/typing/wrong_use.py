@@ -15,6 +15,7 @@ from exospherehost import (
     RetryPolicyModel,
     Runtime,
     StateManager,
+    SyncStateManager,
     Timeouts,
     TriggerState,
     UnitesModel,
@@ -110,3 +111,29 @@ async def triggers(manager: StateManager, one: TriggerState) -> None:
     manager.raw_client = None  # error
     result = await manager.get_graph("g")
     print(result.nodes)  # error
+
+
+async def runs(manager: StateManager) -> None:
+    await manager.wait("r", 5)  # error
+    await manager.watch("r")  # error
+    for _ in manager.list_runs():  # error
+        pass
+    await manager.get_state("s", "r", "g")  # error
+    await manager.get_state("s", run_id="r")  # error
+    await manager.retry("s", "f")  # error
+    print((await manager.get_run("r")).outcome)  # error
+
+
+def synchronously(manager: SyncStateManager) -> None:
+    manager.wait("r", timeout="5")  # error
+    manager.wait()  # error
+    print(manager.get_run("r").raise_for_status().outcome)  # error
+    manager.trigger("g", inputs={"k": 1})  # error
+    manager.trigger("g", states=TriggerState(identifier="a"))  # error
+    manager.upsert_graph("g", ["node"], {})  # error
+    for _ in manager.watch("r", after="7"):  # error
+        pass
+    manager.list_runs(5)  # error
+
+
+SyncStateManager()  # error

@@ -29,11 +29,13 @@ from exospherehost import (
     NotFoundError,
     PayloadTooLargeError,
     RateLimitError,
+    RunFailedError,
     ServerFailureError,
     StateManager,
     TriggerOutcomeUnknownError,
     UnprocessableEntityError,
     UnsupportedByServerError,
+    WaitTimeoutError,
     _errors,
 )
 from tests._support.fake_state_manager import FakeStateManager
@@ -53,6 +55,8 @@ EXAMPLES: list[Exception] = [
     UnsupportedByServerError("m"),
     GraphValidationError("g", "INVALID", ["first", "second"]),
     GraphValidationTimeoutError("m"),
+    RunFailedError("r", "g", ["first", "second"], is_cancelled=True),
+    WaitTimeoutError("m", run_id="r"),
     APIError("m"),
     APIConnectionError("m", sent=False),
     APITimeoutError("m", sent=True),

@@ -20,10 +20,12 @@ MAY_USE: dict[str, set[str]] = {
         "_errors",
         "_graph",
         "_node",
+        "_runs",
         "_runtime",
         "_signals",
         "_state_manager",
         "_stats",
+        "_sync_state_manager",
     },
     "_errors": set(),
     "_config": {"_errors"},
@@ -92,7 +94,23 @@ MAY_USE: dict[str, set[str]] = {
     },
     "_liveness": {"_errors", "_stats"},
     "_runtime": {"_config", "_errors", "_liveness", "_logging", "_node", "_plan", "_run", "_stats"},
-    "_state_manager": {"_config", "_errors", "_graph", "_httpx_carrier", "_redaction", "_session"},
+    "_runs": {"_errors"},
+    "_following": {"_errors", "_retry", "_runs", "_session"},
+    "_connected": {"_config", "_errors", "_httpx_carrier", "_session"},
+    "_triggering": {"_errors", "_graph", "_session"},
+    "_run_manager": {"_config", "_connected", "_errors", "_following", "_runs", "_session", "_task_iterator"},
+    "_state_manager": {
+        "_config",
+        "_errors",
+        "_graph",
+        "_redaction",
+        "_run_manager",
+        "_session",
+        "_triggering",
+    },
+    "_loop_thread": set(),
+    "_task_iterator": set(),
+    "_sync_state_manager": {"_config", "_graph", "_loop_thread", "_runs", "_state_manager", "_task_iterator"},
 }
 # What a module may use of the generated client, beside the models.
 GENERATED: dict[str, set[str]] = {
@@ -101,9 +119,11 @@ GENERATED: dict[str, set[str]] = {
     "_carrier": {"exospherehost_client.types"},
     "_httpx_carrier": {"exospherehost_client.AuthenticatedClient", "exospherehost_client.types"},
     "_pyreqwest_carrier": {"exospherehost_client.types"},
-    "_state_manager": {"exospherehost_client.AuthenticatedClient", "exospherehost_client.types"},
+    "_connected": {"exospherehost_client.AuthenticatedClient"},
+    "_state_manager": {"exospherehost_client.types"},
+    "_sync_state_manager": {"exospherehost_client.AuthenticatedClient"},
 }
-HTTP = {"httpx", "httpcore", "pyreqwest", "aiohttp", "requests", "urllib3", "socket", "http"}
+HTTP = {"httpx", "httpx_sse", "httpcore", "pyreqwest", "aiohttp", "requests", "urllib3", "socket", "http"}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -1,0 +1,84 @@
+"""What is told of a run: how it stands, and each transition of its states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from exospherehost._errors import RunFailedError
+from exospherehost_client import models
+
+_FAILED_STATES = (models.StateStatus.ERRORED, models.StateStatus.NEXT_CREATED_ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A state of a run has come to another status.
+
+    Attributes:
+        state_id: the state.
+        identifier: the node's identifier in the graph.
+        node_name: the node's name.
+        status: the new status, such as `StateStatus.SUCCESS`; text for one that this version does not know.
+        occurred_at: when, in UTC; None where it was seen by polling, which does not tell.
+        event_id: what `watch` goes on from after a restart of the program; None where it was seen by polling.
+    """
+
+    state_id: str
+    identifier: str
+    node_name: str
+    status: models.StateStatus | str
+    occurred_at: datetime | None = None
+    event_id: str | None = None
+
+
+class Run(models.RunGraphResponse):
+    """A run and its states, as they stood when they were read.
+
+    Beside the fields below it has `graph_name`, `nodes` (the states, in the order of their creation),
+    `edges`, `root_states` and `execution_summary` (how many states have each status).
+
+    Attributes:
+        run_id: the run.
+        status: PENDING while any state is pending, else FAILED if any has failed or the run was
+            cancelled, else SUCCESS.
+        cancelled_at: when the run was cancelled, in UTC; None if it was not.
+    """
+
+    run_id: str
+    status: models.RunStatusValue
+    cancelled_at: datetime | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no state is pending any more."""
+        return self.status != models.RunStatus.PENDING
+
+    @property
+    def failed_states(self) -> list[models.RunGraphNode]:
+        """The states that have failed for good; each has its `error`."""
+        return [node for node in self.nodes if node.status in _FAILED_STATES]
+
+    def raise_for_status(self) -> Self:
+        """Return the run itself, unless it has failed.
+
+        Raises:
+            RunFailedError: it has failed, or was cancelled.
+        """
+        if self.status == models.RunStatus.FAILED:
+            reasons = [f"{node.identifier} ({node.id}): {node.error or 'no text'}" for node in self.failed_states]
+            raise RunFailedError(self.run_id, self.graph_name, reasons, is_cancelled=self.cancelled_at is not None)
+        return self
+
+
+def as_run(run_id: str, graph: models.RunGraphResponse) -> Run:
+    """Tell the run's status from its states, as the service does in its list of runs."""
+    summary = graph.execution_summary
+    if summary.created + summary.queued + summary.executed > 0:
+        status = models.RunStatus.PENDING
+    elif summary.errored + summary.next_created_error > 0 or graph.node_count == 0:
+        status = models.RunStatus.FAILED
+    else:
+        status = models.RunStatus.SUCCESS
+    return Run.model_construct(**dict(graph), run_id=run_id, status=status)
