@@ -13,12 +13,12 @@ from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server import answers
+from exospherehost.server.access import Gate
 from exospherehost.server.clock import Clock, SystemClock
 from exospherehost.server.document import full_document, offered_document
 from exospherehost.server.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.routes import build_routes
 from exospherehost.server.scheduler import Scheduler
-from exospherehost.server.secrets import SecretBox
 from exospherehost.server.service import Service
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.waiting import WaitingRoom
@@ -66,7 +66,7 @@ class _Application:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
         settings = self._settings
-        box = SecretBox(await asyncio.to_thread(settings.load_secrets_key))
+        box = await asyncio.to_thread(settings.open_secret_box)
         store = await asyncio.to_thread(open_store, settings.database)
         try:
             service = Service(
@@ -82,13 +82,15 @@ class _Application:
             service.when_leases_are_given(leases.wake_by)
             alarms = Scheduler("waiting", room.ring, self._clock)
             room.when_alarms_change(alarms.wake_by)
-            self._router.routes = [*build_routes(service, settings), _document_route(settings)]
+            gate = Gate(settings.api_key, store, self._clock)
+            self._router.routes = [*build_routes(service, settings, gate), _document_route(settings)]
             running = [
                 asyncio.create_task(work, name=f"exosphere-{name}")
                 for name, work in (
                     ("crons", crons.run()),
                     ("leases", leases.run()),
                     ("waiting", alarms.run()),
+                    ("keys", gate.end_holds()),
                     ("stopping", self._close_when_stopping(room)),
                 )
             ]

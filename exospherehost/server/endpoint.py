@@ -5,7 +5,6 @@ Path and method first, then the key, then path parameters and body together, the
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,9 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server import answers, bodies
+from exospherehost.server.access import Access, Gate, forbidden
 from exospherehost.server.answers import Header
 from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
-
-_API_KEY = b"x-api-key"
 
 PathReader = Callable[[Mapping[str, str], list[Issue]], Any]
 RequestReader = Callable[[Scope, Receive, list[Issue]], Any]
@@ -64,13 +62,13 @@ class Endpoint:
 
     Args:
         operations: By method.
-        api_key: What clients must send.
+        gate: What admits requests by their key.
         largest_body: The most bytes of a body.
     """
 
-    def __init__(self, operations: Mapping[str, Operation], *, api_key: str, largest_body: int) -> None:
+    def __init__(self, operations: Mapping[str, Operation], *, gate: Gate, largest_body: int) -> None:
         self._operations = operations
-        self._api_key = api_key.encode("ascii")
+        self._gate = gate
         self._largest_body = largest_body
         self._not_allowed: ASGIApp = answers.method_not_allowed(sorted(operations))
 
@@ -82,8 +80,8 @@ class Endpoint:
         operation = self._operations.get(scope["method"])
         if operation is None:
             return self._not_allowed
-        if not operation.public and not self._has_key(scope):
-            return answers.unauthorized
+        if not operation.public and (refused := await self._refused(scope)) is not None:
+            return refused
         try:
             result = await self._run(operation, scope, receive)
         except ServiceError as error:
@@ -93,6 +91,17 @@ class Endpoint:
         if isinstance(result, Reply):
             return answers.JsonAnswer(operation.status, bodies.encode(result.body), result.headers)
         return answers.JsonAnswer(operation.status, bodies.encode(result))
+
+    async def _refused(self, scope: Scope) -> ASGIApp | None:
+        """Return the answer that turns a request away for its key; None if it may go on."""
+        admitted = await self._gate.admit(scope)
+        if not isinstance(admitted, Access):
+            return admitted
+        namespace = scope["path_params"].get("namespace_name")
+        if namespace is None or admitted.allows(namespace):
+            return None
+        error = forbidden(namespace)
+        return answers.refusal(error.status_code, error.detail)
 
     async def _run(self, operation: Operation, scope: Scope, receive: Receive) -> BaseModel | Reply:
         issues: list[Issue] = []
@@ -105,12 +114,6 @@ class Endpoint:
         if operation.besides is None:
             bodies.require_valid(issues)
             return await operation.handler(path, body)
-        besides = operation.besides(scope, receive, issues)
+        besides = operation.besides(scope, self._gate.while_valid(scope, receive), issues)
         bodies.require_valid(issues)
         return await operation.handler(path, body, besides)
-
-    def _has_key(self, scope: Scope) -> bool:
-        for name, value in scope["headers"]:
-            if name == _API_KEY:
-                return hmac.compare_digest(value, self._api_key)
-        return False

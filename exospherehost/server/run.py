@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exospherehost.server.app import create_app
 from exospherehost.server.clock import Clock
+from exospherehost.server.connections import allow_open_files, bounded_protocol
 from exospherehost.server.errors import StartupError
 from exospherehost.server.settings import ServerSettings
 
@@ -35,10 +37,11 @@ def serve(settings: ServerSettings, *, started: Callable[[str], None] | None = N
     Raises:
         StartupError: The address is taken, the database cannot be opened, a key is malformed.
     """
+    allow_open_files()
     with contextlib.closing(listen(settings)) as listener:
         server = _Server(settings, None)
         if started is not None:
-            address = _address(settings.host, listener.getsockname()[1])
+            address = _address(settings, listener.getsockname()[1])
             server.when_started(lambda: started(address))
         server.run_on(listener)
         server.raise_startup_error()
@@ -108,7 +111,11 @@ class ServerThread:
         if self._thread is not None:
             raise RuntimeError("the server has been started before")
         self._listener = listen(self._settings)
-        self._server = server = _Server(self._settings, self._clock)
+        try:
+            self._server = server = _Server(self._settings, self._clock)
+        except StartupError:
+            self._listener.close()
+            raise
         self._thread = threading.Thread(
             target=server.run_on, args=(self._listener,), name="exosphere-server", daemon=True
         )
@@ -120,7 +127,7 @@ class ServerThread:
         except StartupError:
             self.stop()
             raise
-        self._url = _address(self._settings.host, self._listener.getsockname()[1])
+        self._url = _address(self._settings, self._listener.getsockname()[1])
         return self
 
     def stop(self) -> None:
@@ -140,6 +147,19 @@ class ServerThread:
         self.stop()
 
 
+class _Config(uvicorn.Config):
+    """uvicorn's settings, with the TLS context that it is given."""
+
+    def __init__(self, app: ASGIApp, *, context: ssl.SSLContext | None, **settings: Any) -> None:
+        super().__init__(app, **settings)
+        self._context = context
+
+    def load(self) -> None:
+        """Make ready to serve."""
+        super().load()
+        self.ssl = self._context
+
+
 class _Server(uvicorn.Server):
     """uvicorn as we want it: it returns after a signal, and tells why it could not start."""
 
@@ -150,8 +170,13 @@ class _Server(uvicorn.Server):
         self._notify: Callable[[], None] | None = None
         self.settled = threading.Event()
         super().__init__(
-            uvicorn.Config(
+            _Config(
                 self._watched,
+                context=None if settings.tls is None else settings.tls.context(),
+                http=bounded_protocol(settings.most_connections, settings.body_seconds),
+                # Else anybody on this machine could say to be anybody.
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 interface="asgi3",
                 log_config=None,
                 access_log=False,
@@ -221,7 +246,8 @@ class _Server(uvicorn.Server):
             self._failure = error
 
 
-def _address(host: str, port: int) -> str:
+def _address(settings: ServerSettings, port: int) -> str:
+    host, scheme = settings.host, "http" if settings.tls is None else "https"
     # What listens everywhere is reached on the loopback.
     name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 (only compared)
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"

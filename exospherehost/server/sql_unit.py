@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from exospherehost.server.sql_api_keys import SqlApiKeys
 from exospherehost.server.sql_base import savepoint
 from exospherehost.server.sql_graphs import SqlGraphs
 from exospherehost.server.sql_keys import SqlKeys
@@ -12,7 +13,7 @@ from exospherehost.server.sql_leases import SqlLeases
 from exospherehost.server.sql_runs import SqlRuns
 
 
-class SqlUnit(SqlGraphs, SqlRuns, SqlLeases, SqlKeys):
+class SqlUnit(SqlGraphs, SqlRuns, SqlLeases, SqlKeys, SqlApiKeys):
     """All that :class:`~exospherehost.server.store.UnitOfWork` asks for, inside the connection's transaction."""
 
     @contextmanager

@@ -2,6 +2,6 @@
 """What this package was generated from and by."""
 
 # Of openapi.json, the document compiled to canonical JSON.
-DOCUMENT_SHA256 = "ec0479513ae26df949f8bf8d215711cad2299f0a6b93c85f08f4ccf4e8026fb1"
+DOCUMENT_SHA256 = "ec011b3ebff4bbce460765f773f8a7c878359117b440231adb7a988434810a91"
 
 GENERATORS = {"datamodel-code-generator": "0.89.0", "openapi-python-client": "0.29.1", "ruff": "0.17.6"}
