@@ -9,13 +9,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests._support.fake_state_manager import FakeStateManager
+from tests._support.fuzz_counts import FuzzCounts
 
 # httpx takes proxies from these, and every service of the tests is on this machine.
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let SIGINT through: what a shell starts in the background has that signal ignored, with all below it."""
+    config.pluginmanager.register(FuzzCounts())
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -20,6 +20,9 @@ from rich.console import Console
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE, VERSION, default_log_level
 from exospherehost._errors import APIError, ConfigurationError
 from exospherehost._logging import FORMAT
+from exospherehost.cli.backup import backup, rotate_secrets_key
+from exospherehost.cli.db import db
+from exospherehost.cli.keys import keys
 from exospherehost.cli.live import AboveTheLine, LiveLine, can_show
 from exospherehost.cli.loading import LoadError, ModuleFault, load_runtime
 from exospherehost.cli.report import show_runs
@@ -42,6 +45,8 @@ from exospherehost.server.settings import (
     read_environment,
 )
 from exospherehost.server.store import StoreError
+from exospherehost.server.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
+from exospherehost.server.tls import TlsFiles
 from exospherehost_client import AuthenticatedClient
 from exospherehost_client.errors import ApiError
 
@@ -112,6 +117,24 @@ def cli() -> None:
     metavar="SECONDS",
     help="How long requests under way may take when it stops.",
 )
+@click.option(
+    "--ssl-certfile",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Serve TLS 1.2 or newer with this certificate (PEM, with those between it and its authority).",
+)
+@click.option(
+    "--ssl-keyfile",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"The certificate's private key, where it is not in the same file. Its password: {TLS_PASSWORD_VARIABLE}.",
+)
+@click.option(
+    "--forwarded-allow-ips",
+    default="",
+    metavar="ADDRESS,...",
+    help="Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; * believes all. Default: none.",
+)
 def serve(
     host: str,
     port: int,
@@ -122,6 +145,9 @@ def serve(
     metrics_port: int | None,
     drain_delay: int,
     shutdown_grace: int,
+    ssl_certfile: Path | None,
+    ssl_keyfile: Path | None,
+    forwarded_allow_ips: str,
     *,
     strict: bool,
 ) -> None:
@@ -140,6 +166,8 @@ def serve(
                 f"{host} can be reached from other machines, which needs a key of your choice: "
                 f"pass --api-key or set {KEY_VARIABLE}"
             )
+        if ssl_keyfile is not None and ssl_certfile is None:
+            raise click.UsageError("--ssl-keyfile needs --ssl-certfile")
         settings = ServerSettings(
             api_key=given if given is not None else load_or_create_api_key(beside(database, API_KEY_SUFFIX)),
             database=database,
@@ -147,12 +175,17 @@ def serve(
             port=port,
             secrets_key=environment.secrets_key,
             cors_origins=environment.cors_origins,
-            without=frozenset(name for part in without for name in map(str.strip, part.split(",")) if name),
+            without=frozenset(name for part in without for name in _listed(part)),
             strict=strict,
             access_log=access_log,
             metrics_port=metrics_port,
             drain_delay=drain_delay,
             shutdown_grace=shutdown_grace,
+            older_secrets_keys=environment.older_secrets_keys,
+            tls=None
+            if ssl_certfile is None
+            else TlsFiles(ssl_certfile, ssl_keyfile, password=environment.tls_key_password),
+            trusted_proxies=_listed(forwarded_allow_ips),
         )
 
         def announce(url: str) -> None:
@@ -186,11 +219,13 @@ def dev(context: click.Context, database: str | None, script: Path, arguments: t
     console = Console(stderr=True)
     kept = "temporary database" if database is None else f"database {database}"
     with _plain_errors(), _database_or_temporary(database) as place:
+        environment = read_environment()
         settings = ServerSettings(
             api_key=load_or_create_api_key(beside(place, API_KEY_SUFFIX)),
             database=place,
             port=0,
-            secrets_key=read_environment().secrets_key,
+            secrets_key=environment.secrets_key,
+            older_secrets_keys=environment.older_secrets_keys,
         )
         with ServerThread(settings) as server, _client(server) as client:
             click.echo(
@@ -293,6 +328,11 @@ def _database_or_temporary(database: str | None) -> Generator[str, None, None]:
         yield str(Path(folder) / DEFAULT_DATABASE)
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    """Return the names in a list that is apart by commas."""
+    return tuple(name for name in map(str.strip, text.split(",")) if name)
+
+
 def _exports(uri: str, key: str | None) -> str:
     lines = [f"  export {URI_VARIABLE}={shlex.quote(uri)}"]
     if key is not None:
@@ -312,3 +352,10 @@ def _environment_for_script(server: ServerThread) -> dict[str, str]:
         spared = f"{spared},{DEFAULT_HOST}".lstrip(",")
         environment |= {"no_proxy": spared, "NO_PROXY": spared}
     return environment
+
+
+# Each in a module of its own.
+db.add_command(backup)
+db.add_command(rotate_secrets_key)
+cli.add_command(db)
+cli.add_command(keys)

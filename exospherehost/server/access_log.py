@@ -11,11 +11,10 @@ from typing import Any, Literal
 
 from starlette.types import Scope
 
+from exospherehost.server.access import SCOPE_KEY, Access
+
 LOGGER = "exospherehost.access"
 AccessLogForm = Literal["json", "text", "off"]
-
-KEY_ID = "exosphere_key_id"
-"""Where in a request's scope the id of the key stands that it came with; never the key."""
 
 _log = logging.getLogger(LOGGER)
 # An orchestrator asks for them every few seconds.
@@ -59,9 +58,15 @@ class AccessLog:
             "bytes": size,
             "client": client[0] if client else None,
             "request_id": request_id,
-            "key_id": scope.get(KEY_ID),
+            "key_id": _key_id(scope),
         }
         _log.log(level, "%s", self._format(fields))
+
+
+def _key_id(scope: Scope) -> str | None:
+    """Return the public id of the stored key that a request came with; never the key."""
+    access: Access | None = scope.get(SCOPE_KEY)
+    return None if access is None else access.key_id or None
 
 
 def _as_json(fields: Mapping[str, Any]) -> str:

@@ -68,6 +68,15 @@ server_error: ASGIApp = JsonAnswer(
 )
 
 
+def too_many_attempts(seconds: int) -> JsonAnswer:
+    """Return the refusal of an address from which too many wrong keys came, and when to come again."""
+    return refusal(
+        429,
+        f"Too many wrong API keys came from this address: try again in {seconds} seconds",
+        [(b"retry-after", b"%d" % seconds)],
+    )
+
+
 def method_not_allowed(methods: Sequence[str]) -> JsonAnswer:
     """Return the refusal of a method, naming those that there are."""
     return refusal(405, "Method Not Allowed", [(b"allow", ", ".join(methods).encode("ascii"))])

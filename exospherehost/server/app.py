@@ -15,10 +15,10 @@ from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server import answers
+from exospherehost.server.access import Access, Gate
 from exospherehost.server.access_log import AccessLog
 from exospherehost.server.clock import Clock, SystemClock
 from exospherehost.server.document import full_document, offered_document
-from exospherehost.server.endpoint import has_key
 from exospherehost.server.metrics import Metrics
 from exospherehost.server.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.migrations import revisions
@@ -32,7 +32,6 @@ from exospherehost.server.monitoring import (
 )
 from exospherehost.server.routes import build_routes
 from exospherehost.server.scheduler import Scheduler
-from exospherehost.server.secrets import SecretBox
 from exospherehost.server.service import Service
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.following import Followers
@@ -105,7 +104,7 @@ class _Application:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
         settings = self._settings
-        box = SecretBox(await asyncio.to_thread(settings.load_secrets_key))
+        box = await asyncio.to_thread(settings.open_secret_box)
         logs_events = "events" in settings.extensions
         store = await asyncio.to_thread(partial(open_store, settings.database, logs_events=logs_events))
         try:
@@ -124,11 +123,12 @@ class _Application:
             alarms = Scheduler("waiting", room.ring, self._clock)
             room.when_alarms_change(alarms.wake_by)
             store.observe(self._metrics)
+            gate = Gate(settings.api_key, store, self._clock)
             routes = [
-                *build_routes(service, settings),
+                *build_routes(service, settings, gate),
                 _document_route(settings),
                 Route(READY_PATH, Ready(store, await asyncio.to_thread(revisions), self._is_leaving)),
-                Route(METRICS_PATH, self._metrics_page(store, service.waiting_room)),
+                Route(METRICS_PATH, self._metrics_page(store, service.waiting_room, gate)),
             ]
             self.templates.update({route.endpoint: route.path for route in routes if isinstance(route, Route)})
             self._router.routes = routes
@@ -138,6 +138,7 @@ class _Application:
                     ("crons", crons.run()),
                     ("leases", leases.run()),
                     ("waiting", alarms.run()),
+                    ("keys", gate.end_holds()),
                     ("stopping", self._close_when_stopping(room, followers)),
                     ("lag", measure_loop_lag(self._metrics)),
                 )
@@ -153,17 +154,14 @@ class _Application:
         finally:
             await asyncio.to_thread(store.close)
 
-    def _metrics_page(self, store: SqlStore, room: WaitingRoom) -> MetricsPage:
+    def _metrics_page(self, store: SqlStore, room: WaitingRoom, gate: Gate) -> MetricsPage:
         return MetricsPage(
             self._metrics,
             store,
             self._clock,
             waiting=lambda: (store.writes_waiting, room.claimers),
-            refuse=self._refuse_without_key,
+            refuse=partial(_refusal_of_metrics, gate),
         )
-
-    async def _refuse_without_key(self, scope: Scope) -> ASGIApp | None:
-        return None if has_key(scope, self._settings.api_key) else answers.unauthorized
 
     def _is_leaving(self) -> bool:
         return self._draining.is_set() or self._stopping.is_set()
@@ -183,6 +181,15 @@ class _Application:
     def _matches(self, path: str) -> bool:
         scope = {"type": "http", "path": path, "root_path": "", "method": "GET"}
         return any(route.matches(scope)[0] is not Match.NONE for route in self._router.routes)
+
+
+async def _refusal_of_metrics(gate: Gate, scope: Scope) -> ASGIApp | None:
+    admitted = await gate.admit(scope)
+    if not isinstance(admitted, Access):
+        return admitted
+    if admitted.namespaces is None:
+        return None
+    return answers.refusal(403, "The metrics tell of every namespace: they need an API key for all of them")
 
 
 def _document_route(settings: ServerSettings) -> BaseRoute:

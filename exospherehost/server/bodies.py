@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -24,6 +25,12 @@ _LARGE_BODY = 128 * 1024
 _LARGEST_PAGE_OR_SIZE = 2**31
 _INTEGER = TypeAdapter(int)
 _MASK = "***"
+_MOST_ISSUES = 1_000
+# Large bodies are read one at a time: what one of them becomes takes many times its own size.
+_reading_large = threading.Lock()
+
+BODY_LATE = "exosphere.body_late"
+"""Set in the scope of a request by what serves connections, when it has given up on the body."""
 
 M = TypeVar("M", bound=BaseModel)
 FieldCheck = Callable[[Any], Sequence[FieldIssue]]
@@ -35,7 +42,7 @@ async def read_body(scope: Scope, receive: Receive, largest: int) -> bytes:
     """Return a request's body.
 
     Raises:
-        ServiceError: It is larger than it may be (413), or its sender went away (400).
+        ServiceError: It is larger than it may be (413), did not come in time (408), or its sender went away (400).
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > largest:
@@ -52,6 +59,8 @@ async def read_body(scope: Scope, receive: Receive, largest: int) -> bytes:
             raise _too_large(largest)
         chunks.append(chunk)
         if not message.get("more_body", False):
+            if scope.get(BODY_LATE):
+                raise ServiceError(408, "The body did not arrive in time")
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
@@ -85,8 +94,15 @@ async def parse_body(scope: Scope, raw: bytes, read: BodyReader) -> tuple[Any, l
         ServiceError: The body is not UTF-8 (400).
     """
     if len(raw) > _LARGE_BODY:
-        return await asyncio.to_thread(_parse, scope, raw, read)
+        return await asyncio.to_thread(_parse_large, scope, raw, read)
     return _parse(scope, raw, read)
+
+
+def _parse_large(scope: Scope, raw: bytes, read: BodyReader) -> tuple[Any, list[Issue]]:
+    with _reading_large:
+        taken, issues = _parse(scope, raw, read)
+    # What was wrong is not repeated: that could be most of the body, once for each issue.
+    return taken, [{name: part for name, part in issue.items() if name != "input"} for issue in issues]
 
 
 def _parse(scope: Scope, raw: bytes, read: BodyReader) -> tuple[Any, list[Issue]]:
@@ -100,6 +116,8 @@ def _parse(scope: Scope, raw: bytes, read: BodyReader) -> tuple[Any, list[Issue]
         raise ServiceError(400, "There was an error parsing the body") from error
     except json_body.JsonInvalid as error:
         return None, [_not_json(error)]
+    except json_body.TooManyValues as error:
+        return None, [{"type": "too_many_values", "loc": ["body"], "msg": str(error)}]
     if not is_object(value):
         return None, [issue.to_json() for issue in unsafe] or [_not_an_object("Input should be an object")]
     return read(value, unsafe)
@@ -125,7 +143,11 @@ def validate(
     try:
         parsed = model.model_validate(value)
     except ValidationError as error:
-        issues += _from_pydantic(error)
+        if error.error_count() > _MOST_ISSUES:
+            message = f"{error.error_count()} values do not fit the schema"
+            issues.append({"type": "too_many_violations", "loc": ["body"], "msg": message})
+        else:
+            issues += _from_pydantic(error)
     except RecursionError:
         issues.append({"type": "nesting_too_deep", "loc": ["body"], "msg": "Nest values less deep"})
     issues += _nulls(model, value)

@@ -5,7 +5,6 @@ Path and method first, then the key, then path parameters and body together, the
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +13,10 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server import answers, bodies
+from exospherehost.server.access import Access, Gate, forbidden
 from exospherehost.server.answers import Header
 from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
 from exospherehost.server.event_stream import EventStream
-
-API_KEY_HEADER = b"x-api-key"
 
 PathReader = Callable[[Mapping[str, str], list[Issue]], Any]
 RequestReader = Callable[[Scope, Receive, list[Issue]], Any]
@@ -66,26 +64,29 @@ class Endpoint:
 
     Args:
         operations: By method.
-        api_key: What clients must send.
+        gate: What admits requests by their key.
         largest_body: The most bytes of a body.
     """
 
-    def __init__(self, operations: Mapping[str, Operation], *, api_key: str, largest_body: int) -> None:
+    def __init__(self, operations: Mapping[str, Operation], *, gate: Gate, largest_body: int) -> None:
         self._operations = operations
-        self._api_key = api_key
+        self._gate = gate
         self._largest_body = largest_body
         self._not_allowed: ASGIApp = answers.method_not_allowed(sorted(operations))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await (await self._answer(scope, receive))(scope, receive, send)
+        answer = await self._answer(scope, receive)
+        if isinstance(answer, EventStream):
+            receive = self._gate.while_valid(scope, receive)
+        await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self._operations.get(scope["method"])
         if operation is None:
             return self._not_allowed
-        if not operation.public and not has_key(scope, self._api_key):
-            return answers.unauthorized
+        if not operation.public and (refused := await self._refused(scope)) is not None:
+            return refused
         try:
             result = await self._run(operation, scope, receive)
         except ServiceError as error:
@@ -93,6 +94,17 @@ class Endpoint:
         except InvalidRequest as error:
             return answers.JsonAnswer(422, bodies.encode_issues(error.issues))
         return _answer_of(operation, result)
+
+    async def _refused(self, scope: Scope) -> ASGIApp | None:
+        """Return the answer that turns a request away for its key; None if it may go on."""
+        admitted = await self._gate.admit(scope)
+        if not isinstance(admitted, Access):
+            return admitted
+        namespace = scope["path_params"].get("namespace_name")
+        if namespace is None or admitted.allows(namespace):
+            return None
+        error = forbidden(namespace)
+        return answers.refusal(error.status_code, error.detail)
 
     async def _run(self, operation: Operation, scope: Scope, receive: Receive) -> Result:
         issues: list[Issue] = []
@@ -105,17 +117,9 @@ class Endpoint:
         if operation.besides is None:
             bodies.require_valid(issues)
             return await operation.handler(path, body)
-        besides = operation.besides(scope, receive, issues)
+        besides = operation.besides(scope, self._gate.while_valid(scope, receive), issues)
         bodies.require_valid(issues)
         return await operation.handler(path, body, besides)
-
-
-def has_key(scope: Scope, key: str) -> bool:
-    """Tell whether a request carries a key."""
-    for name, value in scope["headers"]:
-        if name == API_KEY_HEADER:
-            return hmac.compare_digest(value, key.encode("ascii"))
-    return False
 
 
 def _answer_of(operation: Operation, result: Result) -> ASGIApp:

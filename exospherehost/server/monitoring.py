@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server import answers
+from exospherehost.server.access import API_KEY_HEADER
 from exospherehost.server.clock import Clock
-from exospherehost.server.endpoint import API_KEY_HEADER
 from exospherehost.server.metrics import Metrics
 from exospherehost.server.records import Backlog
 from exospherehost.server.store import Reader, Store

@@ -26,18 +26,55 @@ def read_or_create(path: Path, make: Callable[[], str]) -> str:
         raise StartupError(f"cannot use the file {path}: {error}") from error
 
 
+def replace(path: Path, text: str) -> None:
+    """Make a file hold a text, in one step, with mode 0600.
+
+    Raises:
+        StartupError: The file cannot be written.
+    """
+    try:
+        temporary = _write_temporary(path, text)
+        try:
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink()
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StartupError(f"cannot write the file {path}: {error}") from error
+
+
 def _create(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # mkstemp makes the file 0600; linking it is what fails, rather than overwrites, for the loser of a race.
+    temporary = _write_temporary(path, text)
+    try:
+        # What fails, rather than overwrites, for the loser of a race.
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    finally:
+        temporary.unlink()
+
+
+def _write_temporary(path: Path, text: str) -> Path:
+    # mkstemp makes the file 0600.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-    finally:
+    except BaseException:
         Path(temporary).unlink()
+        raise
+    return Path(temporary)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 JsonObject = dict[str, Any]
@@ -274,3 +274,36 @@ class Backlog:
     lines: tuple[tuple[str, str], ...]
     due: dict[tuple[str, str], DueStates]
     leased: dict[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRecord:
+    """A key that `exospherehost keys` made.
+
+    Attributes:
+        id: Its public id.
+        name: What its owner calls it.
+        digest: What it is recognised by, in hexadecimal; in no repr.
+        namespaces: Those that it is for; None for all.
+        created_at: Epoch milliseconds.
+        expires_at: Epoch milliseconds; None for never.
+        revoked_at: Epoch milliseconds; None while it has not been revoked.
+    """
+
+    id: str
+    name: str
+    digest: str = field(repr=False)
+    namespaces: frozenset[str] | None
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecrets:
+    """The secrets of a graph version as they are stored."""
+
+    version_id: str
+    namespace: str
+    graph_name: str
+    sealed: Mapping[str, str]

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope
 
 from exospherehost.server import views
+from exospherehost.server.access import Access, Gate, forbidden, read_access
 from exospherehost.server.answers import not_found
 from exospherehost.server.bodies import parse_number_path, parse_run_path, parse_state_path, reads
 from exospherehost.server.endpoint import Endpoint, Operation, Reply
@@ -37,7 +38,7 @@ _NS = "/v0/namespace/{namespace_name}"
 _EVENTS = f"{_NS}/runs/{{run_id}}/events"
 
 
-def build_routes(service: Service, settings: ServerSettings) -> list[BaseRoute]:
+def build_routes(service: Service, settings: ServerSettings, gate: Gate) -> list[BaseRoute]:
     """Return the routes of all operations that the settings offer."""
     table = _Operations(service, settings).table()
     # Without this, the list of runs would take the path of this extension for a malformed page of its own.
@@ -45,7 +46,7 @@ def build_routes(service: Service, settings: ServerSettings) -> list[BaseRoute]:
     return [
         *no_events,
         *(
-            Route(path, Endpoint(operations, api_key=settings.api_key, largest_body=settings.largest_body))
+            Route(path, Endpoint(operations, gate=gate, largest_body=settings.largest_body))
             for path, operations in table.items()
         ),
     ]
@@ -147,7 +148,11 @@ class _Operations:
             f"{_NS}/graph/{{graph_name}}": {
                 "GET": Operation(self.get_graph, _graph),
                 "PUT": Operation(
-                    self.upsert_graph, _graph, reads(models.UpsertGraphRequest, check=check_fields), status=201
+                    self.upsert_graph,
+                    _graph,
+                    reads(models.UpsertGraphRequest, check=check_fields),
+                    read_access,
+                    status=201,
                 ),
             },
             f"{_NS}/graphs/": {"GET": Operation(self.list_graphs, _namespace)},
@@ -161,7 +166,7 @@ class _Operations:
             f"{_NS}/graph/{{graph_name}}/run/{{run_id}}/node/{{node_id}}": {
                 "GET": Operation(self.get_state, _run_state)
             },
-            "/v0/namespaces": {"GET": Operation(self.list_namespaces)},
+            "/v0/namespaces": {"GET": Operation(self.list_namespaces, besides=read_access)},
             "/health": {"GET": Operation(self.get_health, public=True)},
         }
         if "lease" in self._extensions:
@@ -186,8 +191,8 @@ class _Operations:
     async def get_health(self, _path: None, _body: None) -> models.HealthResponse:
         return models.HealthResponse(status="ok")
 
-    async def list_namespaces(self, _path: None, _body: None) -> models.ListNamespacesResponse:
-        found = list(await self._service.list_namespaces())
+    async def list_namespaces(self, _path: None, _body: None, access: Access) -> models.ListNamespacesResponse:
+        found = [namespace for namespace in await self._service.list_namespaces() if access.allows(namespace)]
         return models.ListNamespacesResponse(namespaces=found, count=len(found))
 
     async def register_nodes(self, namespace: str, body: models.RegisterNodesRequest) -> models.RegisterNodesResponse:
@@ -200,8 +205,14 @@ class _Operations:
     async def list_nodes(self, namespace: str, _body: None) -> models.ListNodesResponse:
         return await asyncio.to_thread(views.nodes, namespace, await self._service.list_nodes(namespace))
 
-    async def upsert_graph(self, path: tuple[str, str], body: models.UpsertGraphRequest) -> models.GraphResponse:
+    async def upsert_graph(
+        self, path: tuple[str, str], body: models.UpsertGraphRequest, access: Access
+    ) -> models.GraphResponse:
         namespace, name = path
+        for node in body.nodes:
+            # Its states would be run by, and shown to, those who work in that namespace.
+            if not access.allows(node.namespace):
+                raise forbidden(node.namespace)
         # Absent sections become their defaults; of the secrets only the names go on into the graph.
         document = body.model_dump(mode="json", exclude_unset=True, exclude={"secrets"})
         graph = GraphSpec.from_request(name, namespace, {**document, "secrets": list(body.secrets)})

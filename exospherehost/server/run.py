@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exospherehost.server.app import create_app
 from exospherehost.server.clock import Clock
+from exospherehost.server.connections import allow_open_files, bounded_protocol
 from exospherehost.server.errors import StartupError
 from exospherehost.server.monitoring import METRICS_PATH, OPEN
 from exospherehost.server.settings import ServerSettings
@@ -42,11 +44,12 @@ def serve(settings: ServerSettings, *, started: Callable[[str], None] | None = N
     Raises:
         StartupError: The address is taken, the database cannot be opened, a key is malformed.
     """
+    allow_open_files()
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(contextlib.closing(listener)) for listener in listen(settings)]
         server = _Server(settings, None, linger=_LINGER_SECONDS)
         if started is not None:
-            address = _address(settings.host, listeners[0].getsockname()[1])
+            address = _address(settings, listeners[0].getsockname()[1])
             server.when_started(lambda: started(address))
         server.run_on(listeners)
         server.raise_startup_error()
@@ -120,7 +123,7 @@ class ServerThread:
         """Where the metrics are shown without a key; known once it has started, if the settings have a port for it."""
         if len(self._listeners) < 2:
             raise RuntimeError("the server has no port for metrics, or has not been started")
-        return f"{_address(self._settings.host, self._listeners[1].getsockname()[1])}{METRICS_PATH}"
+        return f"{_address(self._settings, self._listeners[1].getsockname()[1])}{METRICS_PATH}"
 
     @property
     def api_key(self) -> str:
@@ -136,7 +139,12 @@ class ServerThread:
         if self._thread is not None:
             raise RuntimeError("the server has been started before")
         self._listeners = listen(self._settings)
-        self._server = server = _Server(self._settings, self._clock)
+        try:
+            self._server = server = _Server(self._settings, self._clock)
+        except StartupError:
+            for listener in self._listeners:
+                listener.close()
+            raise
         self._thread = threading.Thread(
             target=server.run_on, args=(self._listeners,), name="exosphere-server", daemon=True
         )
@@ -148,7 +156,7 @@ class ServerThread:
         except StartupError:
             self.stop()
             raise
-        self._url = _address(self._settings.host, self._listeners[0].getsockname()[1])
+        self._url = _address(self._settings, self._listeners[0].getsockname()[1])
         return self
 
     def stop(self) -> None:
@@ -166,6 +174,19 @@ class ServerThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class _Config(uvicorn.Config):
+    """uvicorn's settings, with the TLS context that it is given."""
+
+    def __init__(self, app: ASGIApp, *, context: ssl.SSLContext | None, **settings: Any) -> None:
+        super().__init__(app, **settings)
+        self._context = context
+
+    def load(self) -> None:
+        """Make ready to serve."""
+        super().load()
+        self.ssl = self._context
 
 
 class _Server(uvicorn.Server):
@@ -188,8 +209,13 @@ class _Server(uvicorn.Server):
         self._notify: Callable[[], None] | None = None
         self.settled = threading.Event()
         super().__init__(
-            uvicorn.Config(
+            _Config(
                 self._watched,
+                context=None if settings.tls is None else settings.tls.context(),
+                http=bounded_protocol(settings.most_connections, settings.body_seconds),
+                # Else anybody on this machine could say to be anybody.
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 interface="asgi3",
                 log_config=None,
                 access_log=False,
@@ -290,7 +316,8 @@ class _Server(uvicorn.Server):
             self._failure = error
 
 
-def _address(host: str, port: int) -> str:
+def _address(settings: ServerSettings, port: int) -> str:
+    host, scheme = settings.host, "http" if settings.tls is None else "https"
     # What listens everywhere is reached on the loopback.
     name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 (only compared)
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import logging
 import os
@@ -15,9 +14,11 @@ from exospherehost.server.access_log import AccessLogForm
 from exospherehost.server.errors import StartupError
 from exospherehost.server.private_files import read_or_create
 from exospherehost.server.secrets import KEY_VARIABLE as SECRETS_KEY_VARIABLE
-from exospherehost.server.secrets import load_or_create_key, parse_key
+from exospherehost.server.secrets import SecretBox, load_or_create_keys, make_key, parse_keys
 from exospherehost.server.sql_store import database_path
 from exospherehost.server.store import StoreError
+from exospherehost.server.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
+from exospherehost.server.tls import TlsFiles
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ DEFAULT_CORS_ORIGINS = (
 )
 DEFAULT_LARGEST_BODY = 64 * 1024 * 1024
 DEFAULT_SHUTDOWN_GRACE = 10
+DEFAULT_MOST_CONNECTIONS = 10_000
+DEFAULT_BODY_SECONDS = 30.0
 OFFERED_EXTENSIONS = frozenset(
     {
         "trigger-states",
@@ -71,6 +74,12 @@ class ServerSettings:
         drain_delay: Seconds between a stop signal, from which on it is not ready, and the stop: time for a load
             balancer to notice.
         shutdown_grace: Seconds that requests under way may take once it stops.
+        older_secrets_keys: Keys that open what was sealed before ``secrets_key`` was the key, but seal nothing.
+        tls: With what to serve TLS; None serves plain HTTP.
+        trusted_proxies: Addresses and networks of reverse proxies whose ``X-Forwarded-For`` and
+            ``X-Forwarded-Proto`` are believed; ``*`` believes all.
+        most_connections: How many clients may be connected at once; fewer where the system allows fewer open files.
+        body_seconds: How long a request's head may take to arrive, and how long its body may pause for.
     """
 
     api_key: str = field(repr=False)
@@ -86,6 +95,11 @@ class ServerSettings:
     metrics_port: int | None = None
     drain_delay: int = 0
     shutdown_grace: int = DEFAULT_SHUTDOWN_GRACE
+    older_secrets_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    tls: TlsFiles | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    most_connections: int = DEFAULT_MOST_CONNECTIONS
+    body_seconds: float = DEFAULT_BODY_SECONDS
 
     def __post_init__(self) -> None:
         if not self.api_key.strip():
@@ -107,16 +121,19 @@ class ServerSettings:
         """The extensions on offer; a strict server has none, since the hosted service has none."""
         return frozenset() if self.strict else OFFERED_EXTENSIONS - self.without
 
-    def load_secrets_key(self) -> bytes:
-        """Return the key that secrets are sealed with.
+    def open_secret_box(self) -> SecretBox:
+        """Return what seals and opens secrets.
 
         Raises:
-            StartupError: There is a file for it that cannot be used.
+            StartupError: A key is not of 32 bytes, or there is a file for them that cannot be used.
         """
         if self.secrets_key is not None:
-            return parse_key(base64.urlsafe_b64encode(self.secrets_key).decode("ascii"), "the setting secrets_key")
+            keys = (self.secrets_key, *self.older_secrets_keys)
+            if any(len(key) != len(make_key()) for key in keys):
+                raise StartupError("the setting secrets_key does not hold a key of 32 bytes")
+            return SecretBox(*keys)
         try:
-            path = beside(self.database, "secrets-key")
+            path = secrets_key_file(self.database)
             if not path.exists() and database_path(self.database).exists():
                 _log.warning(
                     "event=secrets_key_made path=%s database=%s what=secrets stored before cannot be read: restore the "
@@ -125,7 +142,7 @@ class ServerSettings:
                     self.database,
                     SECRETS_KEY_VARIABLE,
                 )
-            return load_or_create_key(path)
+            return SecretBox(*load_or_create_keys(path), file=path)
         except StoreError as error:
             raise StartupError(str(error)) from error
 
@@ -137,10 +154,14 @@ class ServerEnvironment:
     api_key: str | None = field(repr=False)
     secrets_key: bytes | None = field(repr=False)
     cors_origins: tuple[str, ...]
+    older_secrets_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    tls_key_password: str | None = field(default=None, repr=False)
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> ServerEnvironment:
-    """Read the server's variables: EXOSPHERE_API_KEY, EXOSPHERE_SECRETS_KEY, CORS_ORIGINS.
+    """Read the server's variables.
+
+    These are EXOSPHERE_API_KEY, EXOSPHERE_SECRETS_KEY, EXOSPHERE_SSL_KEYFILE_PASSWORD and CORS_ORIGINS.
 
     Args:
         environ: What to read instead of the process's environment.
@@ -149,12 +170,15 @@ def read_environment(environ: Mapping[str, str] | None = None) -> ServerEnvironm
         StartupError: The secrets key is malformed.
     """
     variables = os.environ if environ is None else environ
-    secrets_key = variables.get(SECRETS_KEY_VARIABLE)
+    spelled = variables.get(SECRETS_KEY_VARIABLE)
+    secrets_keys = parse_keys(spelled, SECRETS_KEY_VARIABLE) if spelled else ()
     origins = tuple(origin for entry in variables.get(CORS_VARIABLE, "").split(",") if (origin := entry.strip()))
     return ServerEnvironment(
         api_key=variables.get(API_KEY_VARIABLE) or None,
-        secrets_key=parse_key(secrets_key, SECRETS_KEY_VARIABLE) if secrets_key else None,
+        secrets_key=secrets_keys[0] if secrets_keys else None,
         cors_origins=origins or DEFAULT_CORS_ORIGINS,
+        older_secrets_keys=secrets_keys[1:],
+        tls_key_password=variables.get(TLS_PASSWORD_VARIABLE) or None,
     )
 
 
@@ -166,6 +190,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def secrets_key_file(database: str | Path) -> Path:
+    """Return the path of the file that keeps a database's secrets keys, where no variable does."""
+    return beside(database, "secrets-key")
 
 
 def beside(database: str | Path, suffix: str) -> Path:

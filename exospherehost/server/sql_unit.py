@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from exospherehost.server.sql_api_keys import SqlApiKeys
 from exospherehost.server.sql_backlog import SqlBacklog
 from exospherehost.server.sql_base import savepoint
 from exospherehost.server.sql_cancel import SqlCancel
@@ -15,7 +16,7 @@ from exospherehost.server.sql_runs import SqlRuns
 from exospherehost.server.store import Occurrence
 
 
-class SqlUnit(SqlGraphs, SqlRuns, SqlCancel, SqlLeases, SqlKeys, SqlBacklog):
+class SqlUnit(SqlGraphs, SqlRuns, SqlCancel, SqlLeases, SqlKeys, SqlApiKeys, SqlBacklog):
     """All that :class:`~exospherehost.server.store.UnitOfWork` asks for, inside the connection's transaction."""
 
     @contextmanager

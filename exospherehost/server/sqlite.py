@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +78,56 @@ def _engine(path: Path, *, connections: int, begin: str) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def back_up(source: Path, target: Path) -> tuple[int, int]:
+    """Copy a database that may be in use into a file that must not exist, and check the copy.
+
+    The copy is of one moment: of what was committed when it began. Writers are not held up.
+
+    Args:
+        source: The database file.
+        target: The file to make, readable by its owner alone.
+
+    Returns:
+        How many pages the copy has, and how many bytes.
+
+    Raises:
+        StoreError: The target exists or cannot be written, or the source is no sound database.
+    """
+    if target.exists():
+        raise StoreError(f"{target} exists: give the name of a new file")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror}") from error
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        pages = _copy(source, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        # Rather than renamed, which would replace a file that somebody made meanwhile.
+        os.link(temporary, target)
+    except FileExistsError as error:
+        raise StoreError(f"{target} exists: give the name of a new file") from error
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"cannot copy {source} to {target}: {error}") from error
+    finally:
+        for path in (temporary, *(Path(f"{temporary}{suffix}") for suffix in ("-wal", "-shm", "-journal"))):
+            path.unlink(missing_ok=True)
+    return pages, target.stat().st_size
+
+
+def _copy(source: Path, target: Path) -> int:
+    origin = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_MS / 1_000)
+    with closing(origin), closing(sqlite3.connect(target)) as copy:
+        # All pages in one step: in more, each commit of a writer would make it begin again.
+        origin.backup(copy, pages=-1)
+        # A copy in one file, that nothing beside it belongs to.
+        copy.execute("PRAGMA journal_mode=DELETE").close()
+        (found,) = copy.execute("PRAGMA integrity_check").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(f"the database is damaged: {found}")
+        (pages,) = copy.execute("PRAGMA page_count").fetchone()
+    return int(pages)

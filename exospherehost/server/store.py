@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Literal, Protocol, TypeVar
 
 from exospherehost.server.records import (
+    ApiKeyRecord,
     Backlog,
     ClaimedRecord,
     CronRecord,
@@ -24,6 +25,7 @@ from exospherehost.server.records import (
     RunCounts,
     RunListing,
     RunRecord,
+    SealedSecrets,
     StateChange,
     StateOutline,
     StateRecord,
@@ -133,6 +135,18 @@ class Reader(Protocol):
 
     def find_trigger_key(self, namespace: str, graph_name: str, key: str) -> TriggerKeyRecord | None:
         """Return what a trigger under an idempotency key was answered, expired or not."""
+        ...
+
+    def usable_api_keys(self) -> list[ApiKeyRecord]:
+        """Return the keys that have not been revoked, expired ones included."""
+        ...
+
+    def list_api_keys(self) -> list[ApiKeyRecord]:
+        """Return all keys that were ever made, the oldest first."""
+        ...
+
+    def list_sealed_secrets(self) -> list[SealedSecrets]:
+        """Return the secrets of all graph versions that have any, as they are sealed."""
         ...
 
     def next_cron_at(self) -> int | None:
@@ -262,6 +276,18 @@ class UnitOfWork(Reader, Protocol):
 
     def drop_trigger_keys(self, now_ms: int, *, limit: int) -> None:
         """Drop some of the idempotency keys that have expired."""
+        ...
+
+    def add_api_key(self, key: ApiKeyRecord) -> None:
+        """Keep a key."""
+        ...
+
+    def revoke_api_key(self, key_id: str, now_ms: int) -> bool:
+        """Revoke a key, and tell whether there was one that had not been revoked."""
+        ...
+
+    def reseal_secrets(self, version_id: str, secrets: Mapping[str, str]) -> None:
+        """Replace the sealed secrets of a graph version."""
         ...
 
     def change_state(self, state: StateRecord, change: StateChange) -> None:

@@ -179,6 +179,20 @@ join_firings = Table(
     Column("identifier", Text, primary_key=True),
 )
 
+# Keys made by `exospherehost keys`. One that is revoked stays, so that its id in a log still says whose it was.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    # A list; null for all.
+    Column("namespaces", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)
+
 # What a trigger under an idempotency key was answered, for as long as that is to be repeated.
 trigger_keys = Table(
     "trigger_keys",

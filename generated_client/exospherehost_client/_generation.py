@@ -2,6 +2,6 @@
 """What this package was generated from and by."""
 
 # Of openapi.json, the document compiled to canonical JSON.
-DOCUMENT_SHA256 = "ad568b0ceecd3dee7a814a8fe286003bc3e5dcb6834fe56b239e67edeb53b2d8"
+DOCUMENT_SHA256 = "ed8802c0cd3a589683c48da970d033613e4f35261c8f5e0738ea0a4d4764519c"
 
 GENERATORS = {"datamodel-code-generator": "0.89.0", "openapi-python-client": "0.29.1", "ruff": "0.17.6"}

@@ -176,7 +176,7 @@ def test_error_statuses_have_the_three_shapes() -> None:
         for media in resolve(reference)["content"].values()
     }
     assert shapes == {
-        *((status, "ErrorDetail") for status in ("400", "401", "404", "405", "409", "413")),
+        *((status, "ErrorDetail") for status in ("400", "401", "403", "404", "405", "408", "409", "413", "429")),
         ("422", "ValidationErrorDetail"),
         ("500", "ServerError"),
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from exospherehost.server.rules.json_values import as_list, as_object
@@ -13,6 +14,12 @@ from exospherehost.server.rules.model import FieldIssue
 MAX_DEPTH = 200
 """How deep values may be nested."""
 
+MAX_VALUES = 1_000_000
+"""How many values a body may have, counted by the commas and brackets between them."""
+
+_MOST_ISSUES = 1_000
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BETWEEN_VALUES = (b",", b"[", b"{")
 _MIN_INTEGER = -(2**63)
 _MAX_INTEGER = 2**63 - 1
 _MAX_INTEGER_CHARACTERS = 20
@@ -40,6 +47,13 @@ class JsonInvalid(ValueError):
         return f"{self.reason} at character {self.offset}"
 
 
+class TooManyValues(ValueError):
+    """The body has more values than can be held in memory for it (422)."""
+
+    def __init__(self) -> None:
+        super().__init__(f"Send at most {MAX_VALUES} values in one body")
+
+
 class _Unreadable(str):
     """Stands in for an integer too long to be worth converting."""
 
@@ -56,7 +70,10 @@ def decode(raw: bytes) -> tuple[Any, list[FieldIssue]]:
     Raises:
         BodyNotUtf8: The bytes are not UTF-8.
         JsonInvalid: The text is not JSON.
+        TooManyValues: There are more values in it than a body may have.
     """
+    if len(raw) > MAX_VALUES and _count_values(raw) > MAX_VALUES:
+        raise TooManyValues
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -77,23 +94,34 @@ def unsafe_values(value: Any, loc: tuple[str | int, ...] = ("body",)) -> list[Fi
     surrogate pair (also as a key), and whatever is nested too deep. NUL characters are fine.
     """
     issues: list[FieldIssue] = []
-    # A stack of our own, since the depth is the sender's choice.
-    stack: list[tuple[Any, tuple[str | int, ...]]] = [(value, loc)]
-    while stack:
-        item, at = stack.pop()
+    path: list[str | int] = []
+    # A stack of our own, since the depth is the sender's choice; of what is in work only, since the width is too.
+    stack: list[Iterator[tuple[str | int, Any]]] = []
+
+    def look(item: Any) -> FieldIssue | None:
         entries = _entries(item)
         if entries is None:
-            issue = _unsafe_scalar(item, at)
-        elif len(at) - len(loc) >= MAX_DEPTH:
-            issue = _too_deep(at)
-        elif not all(isinstance(key, int) or _encodable(key) for key, _ in entries):
-            issue = _half_pair(at)
-        else:
-            issue = None
-            stack.extend((entry, (*at, key)) for key, entry in reversed(entries))
+            return _unsafe_scalar(item, loc, path)
+        if len(path) >= MAX_DEPTH:
+            return _too_deep((*loc, *path))
+        if not all(isinstance(key, int) or _encodable(key) for key, _ in entries):
+            return _half_pair((*loc, *path))
+        stack.append(iter(entries))
+        path.append(0)
+        return None
+
+    issue = look(value)
+    while True:
         if issue is not None:
             issues.append(issue)
-    return issues
+        entry: tuple[str | int, Any] | None = None
+        while stack and (entry := next(stack[-1], None)) is None:
+            stack.pop()
+            path.pop()
+        if entry is None or len(issues) >= _MOST_ISSUES:
+            return issues
+        path[-1], item = entry
+        issue = look(item)
 
 
 def _entries(value: Any) -> Sequence[tuple[str | int, Any]] | None:
@@ -105,18 +133,28 @@ def _entries(value: Any) -> Sequence[tuple[str | int, Any]] | None:
     return None
 
 
-def _unsafe_scalar(value: Any, loc: tuple[str | int, ...]) -> FieldIssue | None:
+def _unsafe_scalar(value: Any, loc: tuple[str | int, ...], path: Sequence[str | int]) -> FieldIssue | None:
     match value:
         case _Unreadable():
-            return _out_of_range(loc, str(value))
+            return _out_of_range((*loc, *path), str(value))
         case str() if not _encodable(value):
-            return _half_pair(loc)
+            return _half_pair((*loc, *path))
         case int() if not _MIN_INTEGER <= value <= _MAX_INTEGER:
-            return _out_of_range(loc, f"an integer of {value.bit_length()} bits")
+            return _out_of_range((*loc, *path), f"an integer of {value.bit_length()} bits")
         case float() if not math.isfinite(value):
-            return FieldIssue("finite_number", loc, "Give a finite number", str(value))
+            return FieldIssue("finite_number", (*loc, *path), "Give a finite number", str(value))
         case _:
             return None
+
+
+def _count_values(raw: bytes) -> int:
+    """Return how many commas and opening brackets there are, those in strings left out where that matters."""
+    found = sum(map(raw.count, _BETWEEN_VALUES))
+    if found <= MAX_VALUES:
+        return found
+    for string in _STRING.finditer(raw):
+        found -= sum(raw.count(mark, *string.span()) for mark in _BETWEEN_VALUES)
+    return found
 
 
 def _integer(text: str) -> int | str:

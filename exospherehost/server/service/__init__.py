@@ -87,8 +87,7 @@ class Service:
     async def upsert_graph(self, graph: GraphSpec, secrets: dict[str, str]) -> GraphRecord:
         """Check, verify and store a graph, its secrets encrypted."""
         await asyncio.to_thread(graphs.check, graph, secrets, strict=self._strict)
-        sealed = self._context.secret_box.seal_all(secrets)
-        stored = await self._store.write(lambda unit: graphs.put(unit, self._context, graph, sealed))
+        stored = await self._store.write(lambda unit: graphs.put(unit, self._context, graph, secrets))
         self._graphs_changed()
         return stored
 

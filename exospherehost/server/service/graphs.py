@@ -45,7 +45,7 @@ def check(graph: GraphSpec, secrets: Mapping[str, str], *, strict: bool) -> None
         )
 
 
-def put(unit: UnitOfWork, context: Context, graph: GraphSpec, sealed: Mapping[str, str]) -> GraphRecord:
+def put(unit: UnitOfWork, context: Context, graph: GraphSpec, secrets: Mapping[str, str]) -> GraphRecord:
     """Store a graph that passed :func:`check`, verified against the nodes registered now.
 
     A graph that turns out INVALID is stored as the latest version, while runs go on with the one that they were
@@ -55,7 +55,7 @@ def put(unit: UnitOfWork, context: Context, graph: GraphSpec, sealed: Mapping[st
         unit: The unit of work.
         context: The server's context.
         graph: The graph.
-        sealed: The ciphertexts of its secrets.
+        secrets: Its secrets, in clear.
     """
     now_ms = context.clock.now_ms()
     now = as_datetime(now_ms)
@@ -67,7 +67,8 @@ def put(unit: UnitOfWork, context: Context, graph: GraphSpec, sealed: Mapping[st
         namespace=graph.namespace,
         name=graph.name,
         document=graph.to_json(),
-        secrets=sealed,
+        # Sealed within the unit: one that follows a rotation of the key uses the new one.
+        secrets=context.secret_box.seal_all(secrets),
         errors=errors,
         now_ms=now_ms,
     )

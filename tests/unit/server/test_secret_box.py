@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from exospherehost.server.secrets import SecretBox, Undecryptable
+from exospherehost.server.secrets import SecretBox, Undecryptable, load_or_create_keys, make_key, write_keys
 
 
 @pytest.mark.parametrize("text", ["v", "", "é€\x00", "x" * 100_000])
@@ -24,3 +26,21 @@ def test_what_was_not_sealed_with_this_key_does_not_open(damaged: str) -> None:
 
 def test_a_repr_shows_no_key() -> None:
     assert "kkk" not in repr(SecretBox(b"k" * 32))
+
+
+def test_keys_that_are_put_into_its_file_are_taken_up_and_what_cannot_be_read_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys"
+    box = SecretBox(*load_or_create_keys(file), file=file)
+    first, new = box.seal("first"), make_key()
+    write_keys(file, [new])
+    second = box.seal("second")
+    assert SecretBox(new).open(second) == "second"
+    assert [box.open(first), box.open(second)] == ["first", "second"]
+    file.write_text("no key", encoding="utf-8")
+    assert SecretBox(new).open(box.seal("third")) == "third"
+    file.unlink()
+    assert SecretBox(new).open(box.seal("fourth")) == "fourth"
+    assert "event=secrets_keys_unreadable" in caplog.text
+    assert "no key" not in caplog.text

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerSettings, StartupError, load_or_create_api_key, read_environment
-from exospherehost.server.secrets import load_or_create_key
+from exospherehost.server.secrets import load_or_create_keys
 from exospherehost.server.settings import DEFAULT_CORS_ORIGINS, beside, is_loopback
 
 GOOD_KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
@@ -48,10 +48,10 @@ def test_no_key_is_in_a_repr() -> None:
 
 def test_a_secrets_key_of_another_length_is_refused() -> None:
     with pytest.raises(StartupError, match="secrets_key"):
-        ServerSettings(api_key="k", secrets_key=b"short").load_secrets_key()
+        ServerSettings(api_key="k", secrets_key=b"short").open_secret_box()
 
 
-@pytest.mark.parametrize("load", [load_or_create_api_key, load_or_create_key])
+@pytest.mark.parametrize("load", [load_or_create_api_key, load_or_create_keys])
 def test_a_key_file_is_made_once_for_its_owner_alone(tmp_path: Path, load: Callable[[Path], object]) -> None:
     path = tmp_path / "new" / "key"
     first = load(path)
@@ -61,7 +61,7 @@ def test_a_key_file_is_made_once_for_its_owner_alone(tmp_path: Path, load: Calla
     assert load(tmp_path / "other") != first
 
 
-@pytest.mark.parametrize("load", [load_or_create_api_key, load_or_create_key])
+@pytest.mark.parametrize("load", [load_or_create_api_key, load_or_create_keys])
 def test_of_many_that_make_a_key_file_at_once_all_read_the_same(tmp_path: Path, load: Callable[[Path], object]) -> None:
     with ThreadPoolExecutor(16) as pool:
         keys = list(pool.map(load, [tmp_path / "key"] * 16))
@@ -80,15 +80,15 @@ def test_a_secrets_key_that_is_gone_while_the_database_is_not_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = ServerSettings(api_key="k", database=tmp_path / "state.db")
-    settings.load_secrets_key()
+    settings.open_secret_box()
     assert not caplog.records
 
     (tmp_path / "state.db").touch()
-    settings.load_secrets_key()
+    settings.open_secret_box()
     assert not caplog.records
 
     (tmp_path / "state.db.secrets-key").unlink()
-    settings.load_secrets_key()
+    settings.open_secret_box()
     assert "EXOSPHERE_SECRETS_KEY" in caplog.text
 
 

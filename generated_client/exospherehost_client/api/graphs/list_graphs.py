@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from exospherehost_client.client import AuthenticatedClient
 
 _OK = frozenset({200})
-_ERRORS: ErrorModels = {401: (ErrorDetail,), 404: (ErrorDetail,), 500: (ServerError,)}
+_ERRORS: ErrorModels = {
+    401: (ErrorDetail,),
+    403: (ErrorDetail,),
+    404: (ErrorDetail,),
+    429: (ErrorDetail,),
+    500: (ServerError,),
+}
 
 
 def build_request(namespace_name: str, *, x_exosphere_request_id: str | None = None) -> Request:
@@ -49,7 +55,7 @@ def sync(
         x_exosphere_request_id: An id for this request. Echoed when it is a UUID in any spelling, else replaced.
 
     Raises:
-        StatusError: The service answered with 401, 404, 500 or an undocumented status.
+        StatusError: The service answered with 401, 403, 404, 429, 500 or an undocumented status.
         InvalidResponse: The service answered with success, but not with what the document promises.
         httpx.TransportError: There was no response.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from exospherehost_client.client import AuthenticatedClient
 
 _OK = frozenset({200})
-_ERRORS: ErrorModels = {401: (ErrorDetail,), 500: (ServerError,)}
+_ERRORS: ErrorModels = {401: (ErrorDetail,), 429: (ErrorDetail,), 500: (ServerError,)}
 
 
 def build_request(*, x_exosphere_request_id: str | None = None) -> Request:
@@ -46,7 +46,7 @@ def sync(*, client: AuthenticatedClient, x_exosphere_request_id: str | None = No
         x_exosphere_request_id: An id for this request. Echoed when it is a UUID in any spelling, else replaced.
 
     Raises:
-        StatusError: The service answered with 401, 500 or an undocumented status.
+        StatusError: The service answered with 401, 429, 500 or an undocumented status.
         InvalidResponse: The service answered with success, but not with what the document promises.
         httpx.TransportError: There was no response.
     """

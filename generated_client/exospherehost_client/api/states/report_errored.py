@@ -16,9 +16,12 @@ _OK = frozenset({200})
 _ERRORS: ErrorModels = {
     400: (ErrorDetail,),
     401: (ErrorDetail,),
+    403: (ErrorDetail,),
     404: (ErrorDetail,),
+    408: (ErrorDetail,),
     413: (ErrorDetail,),
     422: (ValidationErrorDetail,),
+    429: (ErrorDetail,),
     500: (ServerError,),
 }
 
@@ -79,7 +82,7 @@ def sync(
         x_exosphere_request_id: An id for this request. Echoed when it is a UUID in any spelling, else replaced.
 
     Raises:
-        StatusError: The service answered with 400, 401, 404, 413, 422, 500 or an undocumented status.
+        StatusError: The service answered with 400, 401, 403, 404, 408, 413, 422, 429, 500 or an undocumented status.
         InvalidResponse: The service answered with success, but not with what the document promises.
         httpx.TransportError: There was no response.
     """

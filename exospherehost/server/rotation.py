@@ -1,0 +1,72 @@
+"""Seals all stored secrets anew, under the key that seals now.
+
+In three steps, each of which can be the last one without anything being lost: the new key is put before the old ones,
+which running servers take up at once; all that is stored is sealed under it, in one transaction; the old keys go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from exospherehost.server.secrets import SecretBox, Undecryptable, make_key, read_keys, write_keys
+from exospherehost.server.store import Store, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What became of the stored secrets.
+
+    Attributes:
+        resealed: How many values were sealed anew.
+        unchanged: How many were sealed under the current key before.
+        unreadable: The graphs, as ``namespace/name``, with values that no key opens; these stay as they are.
+    """
+
+    resealed: int
+    unchanged: int
+    unreadable: Sequence[str]
+
+
+async def reseal(store: Store, box: SecretBox) -> Rotation:
+    """Seal all stored secrets under the current key, in one transaction."""
+    return await store.write(lambda unit: _reseal(unit, box))
+
+
+async def rotate_file(store: Store, path: Path) -> Rotation:
+    """Rotate the keys in a file, also where an earlier rotation was broken off.
+
+    The old keys stay in the file while a stored value needs them, or cannot be read.
+
+    Raises:
+        StartupError: The file does not hold keys, or cannot be written.
+        OSError: The file cannot be read.
+    """
+    new = make_key()
+    keys = (new, *read_keys(path))
+    write_keys(path, keys)
+    rotation = await reseal(store, SecretBox(*keys))
+    if not rotation.unreadable:
+        write_keys(path, [new])
+    return rotation
+
+
+def _reseal(unit: UnitOfWork, box: SecretBox) -> Rotation:
+    resealed = unchanged = 0
+    unreadable: dict[str, None] = {}
+    for version in unit.list_sealed_secrets():
+        renewed: dict[str, str] = {}
+        for name, value in version.sealed.items():
+            if box.is_current(value):
+                unchanged += 1
+                continue
+            try:
+                renewed[name] = box.seal(box.open(value))
+            except Undecryptable:
+                unreadable[f"{version.namespace}/{version.graph_name}"] = None
+        if renewed:
+            resealed += len(renewed)
+            merged: Mapping[str, str] = {**version.sealed, **renewed}
+            unit.reseal_secrets(version.version_id, merged)
+    return Rotation(resealed, unchanged, tuple(unreadable))

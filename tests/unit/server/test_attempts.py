@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from exospherehost.server.attempts import BURST, SECONDS_PER_ATTEMPT, Attempts, address_of
+
+KEY, OTHER = b"k" * 32, b"o" * 32
+
+
+def exhausted(host: str = "10.0.0.1", now: float = 0.0) -> Attempts:
+    attempts = Attempts()
+    for _ in range(BURST):
+        assert attempts.fail(host, now) == 0
+    return attempts
+
+
+def test_after_a_burst_an_address_is_held_off_until_the_time_that_it_is_told() -> None:
+    attempts = exhausted()
+    wait = attempts.fail("10.0.0.1", 0.0)
+    assert wait == SECONDS_PER_ATTEMPT
+    assert attempts.fail("10.0.0.1", wait - 1.1) > 0
+    assert attempts.fail("10.0.0.1", wait) == 0
+    assert attempts.fail("10.0.0.1", wait) > 0
+
+
+def test_a_right_key_is_held_off_too_unless_it_was_right_from_there_before() -> None:
+    attempts = Attempts()
+    assert attempts.succeed("10.0.0.1", KEY, 0.0) == 0
+    for _ in range(BURST + 5):
+        attempts.fail("10.0.0.1", 0.0)
+    assert attempts.succeed("10.0.0.1", KEY, 0.0) == 0
+    assert attempts.succeed("10.0.0.1", OTHER, 0.0) > 0
+    assert attempts.succeed("10.0.0.1", OTHER, SECONDS_PER_ATTEMPT) == 0
+
+
+def test_others_are_not_concerned() -> None:
+    attempts = exhausted()
+    assert attempts.held_off("10.0.0.2", 0.0) == 0
+    assert attempts.succeed("10.0.0.2", KEY, 0.0) == 0
+
+
+def test_memory_is_bounded() -> None:
+    attempts = exhausted()
+    for number in range(30_000):
+        attempts.fail(f"host-{number}", 0.0)
+        attempts.succeed(f"host-{number}", number.to_bytes(32, "big"), 0.0)
+    assert len(attempts._buckets) <= 10_000
+    assert len(attempts._proven) <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1%eth0", "2001:db8:1:2::/64"),
+        ("", ""),
+        ("a name", "a name"),
+    ],
+)
+def test_an_ipv6_network_counts_as_one_address(host: str, address: str) -> None:
+    assert address_of(host) == address
