@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import types
-from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
@@ -52,7 +52,9 @@ class Rooms:
         self._runtime = runtime
         nodes = tuple(nodes)
         # Found out once: it takes as long as all else that is done for a state here.
-        self._coroutines = frozenset(node for node in nodes if inspect.iscoroutinefunction(node.execute))
+        self._on_loop = frozenset(
+            node for node in nodes if node.execution.kind == "auto" and inspect.iscoroutinefunction(node.execute)
+        )
         self._threads = ThreadPoolExecutor(max(workers, MOST_THREADS), thread_name_prefix=f"exospherehost-{runtime}")
         self._in_threads = 0
         self._counting = threading.Lock()
@@ -78,8 +80,8 @@ class Rooms:
         if self._processes is not None:
             await self._processes.stop()
 
-    async def call(self, node: BaseNode, on_blocked: OnBlocked, protected: Sequence[str]) -> Any:
-        """Call a node's `execute` as its settings say, and return what it returns.
+    def call(self, node: BaseNode, on_blocked: OnBlocked, protected: Sequence[str]) -> Awaitable[Any]:
+        """Call a node's `execute` as its settings say; what it returns is to be awaited.
 
         Args:
             node: the node, with its inputs, secrets and context.
@@ -91,12 +93,15 @@ class Rooms:
             ProcessFailure: it ran in a process and failed there.
             BaseException: whatever else it lets out.
         """
-        timeout = node.execution.timeout
-        if self._processes is not None and node.execution.kind == "process":
-            return await self._processes.call(node, protected)
-        if timeout is None:
-            return await self._here(node, on_blocked)
-        scope = asyncio.timeout(timeout)
+        execution = node.execution
+        if self._processes is not None and execution.kind == "process":
+            return self._processes.call(node, protected)
+        if execution.timeout is None:
+            return self._here(node, on_blocked)
+        return self._limited(node, on_blocked, asyncio.timeout(execution.timeout))
+
+    async def _limited(self, node: BaseNode, on_blocked: OnBlocked, scope: asyncio.Timeout) -> Any:
+        """Call a node in this process, and cancel it when its time is over."""
         try:
             async with scope:
                 return await self._here(node, on_blocked)
@@ -111,12 +116,16 @@ class Rooms:
         """Tell where a node runs."""
         if node.execution.kind == "process":
             return "process"
-        return "loop" if node in self._coroutines and node.execution.kind == "auto" else "thread"
+        return "loop" if node in self._on_loop else "thread"
 
-    async def _here(self, node: BaseNode, on_blocked: OnBlocked) -> Any:
+    def _here(self, node: BaseNode, on_blocked: OnBlocked) -> Awaitable[Any]:
         """Call a node in this process."""
-        if self.place_of(type(node)) == "loop":
-            return await _timed(cast("Coroutine[Any, Any, Any]", node.execute()), on_blocked)
+        if type(node) in self._on_loop:
+            return _timed(cast("Coroutine[Any, Any, Any]", node.execute()), on_blocked)
+        return self._apart(node, on_blocked)
+
+    async def _apart(self, node: BaseNode, on_blocked: OnBlocked) -> Any:
+        """Call a node in a thread."""
         result, error = await self._in_thread(node, has_own_loop=node.execution.kind == "thread")
         if error is not None:
             raise error

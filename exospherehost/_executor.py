@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, cast
 
@@ -95,13 +95,12 @@ class Executor:
                 protected = (*protected, *secrets.values())
             node.secrets = validated(node_class.Secrets, secrets, _StateError)
             outputs = _dumped(node_class, await self._call(node, state, protected))
-            values = (field for output in outputs for field in output.items())
-            size = _checked_size(values, lambda: _reports.output_fields(outputs))
+            size = _checked_size(outputs, lambda: _reports.output_fields(outputs))
             return Outcome(_reports.executed(state_id, outputs), protected, size, fields)
         except PruneSignal as signal:
             try:
                 data = signal.data
-                size = _checked_size(data.items(), lambda: [(f"data.{name}", value) for name, value in data.items()])
+                size = _checked_size([data], lambda: [(f"data.{name}", value) for name, value in data.items()])
                 return Outcome(_reports.pruned(state_id, data), protected, size, fields)
             except (_StateError, ValidationError) as error:
                 problem = f"the pruned report cannot be delivered: {describe_refusal(error, Redactor(protected))}"
@@ -114,7 +113,7 @@ class Executor:
             report = _reports.errored(state_id, self._told(state, error, Redactor(protected)))
         return Outcome(report, protected, fields=fields)
 
-    async def _call(self, node: BaseNode, state: ClaimedState, protected: Sequence[str]) -> Any:
+    def _call(self, node: BaseNode, state: ClaimedState, protected: Sequence[str]) -> Awaitable[Any]:
         timeout = node.execution.timeout
         node.context = NodeContext(
             self._namespace,
@@ -138,7 +137,7 @@ class Executor:
                 extra=log_fields(self._namespace, state),
             )
 
-        return await self._rooms.call(node, blocked, protected)
+        return self._rooms.call(node, blocked, protected)
 
     def _told(self, state: ClaimedState, error: BaseException, redact: Redactor) -> str:
         """Log why a state failed, and return what is reported of it."""
@@ -194,14 +193,14 @@ def _dumped(node: type[BaseNode], result: Any) -> list[dict[str, Any]]:
     return outputs
 
 
-def _checked_size(data: Iterable[_Field], with_places: Callable[[], Iterable[_Field]]) -> int:
+def _checked_size(data: Iterable[Mapping[str, Any]], with_places: Callable[[], Iterable[_Field]]) -> int:
     """Return about how many characters a report's data has; refuse what no service takes.
 
     Args:
-        data: the fields.
+        data: the fields, by output.
         with_places: gives them named by their places in the report, which only a refusal needs.
     """
-    size = _reports.size_of(data)
+    size = sum(map(_reports.size_of, data))
     # A character has four bytes at the most: only what might be too large is counted in bytes.
     if 4 * size > _reports.MAX_REPORT_BYTES and (problem := _reports.oversize(with_places())):
         raise _StateError(problem)

@@ -66,7 +66,8 @@ def validated(model: type[M], values: object, error_class: Callable[[str], Excep
         Exception: what `error_class` makes of the description.
     """
     try:
-        return model.model_validate(values)
+        # What `model_validate` comes to, without its Python part: there are two of these for each state.
+        return cast("M", model.__pydantic_validator__.validate_python(values))
     except ValidationError as error:
         problem = describe_validation_error(error)
     # Raised out here: a context would hold pydantic's own error, which quotes what it refused.

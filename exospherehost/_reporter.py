@@ -313,17 +313,18 @@ class Reporter:
         self._close(item, "succeeded" if kind == "executed" else kind)
 
     def _close(self, item: _Item, counter: str) -> None:
-        if not self._is_open(item):
+        report = item.report
+        if self._open.get(report.state_id) is not item:
             return
         setattr(self._counters, counter, getattr(self._counters, counter) + 1)
-        del self._open[item.report.state_id]
+        del self._open[report.state_id]
         self._size -= item.outcome.size
         self._counters.undelivered = len(self._open)
         if self._failing:
             self._failing = False
             logger.info("event=reports_recovered undelivered=%d", len(self._open))
         self._progress.set()
-        self._settled(item.report)
+        self._settled(report)
 
     def _note_failure(self, error: Exception) -> None:
         # One line when it begins and one when it ends; how often it was tried again is counted.

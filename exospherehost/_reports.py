@@ -8,13 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from exospherehost._redaction import Redactor
-from exospherehost_client.models import (
-    ErroredRequest,
-    ExecutedRequest,
-    PruneRequest,
-    RequeueRequest,
-    StateReport,
-)
+from exospherehost_client.models import StateReport
 
 Kind: TypeAlias = Literal["executed", "errored", "pruned", "requeued"]
 
@@ -48,28 +42,34 @@ class Outcome:
 
 def executed(state_id: str, outputs: list[dict[str, Any]]) -> StateReport:
     """The node returned; one item for each output."""
-    return StateReport(state_id=state_id, executed=ExecutedRequest(outputs=outputs))
+    return _report(state_id, "executed", {"outputs": outputs})
 
 
 def errored(state_id: str, error: str) -> StateReport:
     """The node failed; the text has been redacted."""
     # A service may take an empty text, but nobody can act on it.
-    return StateReport(state_id=state_id, errored=ErroredRequest(error=error or "failed without a text"))
+    return _report(state_id, "errored", {"error": error or "failed without a text"})
 
 
 def pruned(state_id: str, data: dict[str, Any]) -> StateReport:
     """The node raised PruneSignal."""
-    return StateReport(state_id=state_id, prune=PruneRequest(data=data))
+    return _report(state_id, "prune", {"data": data})
 
 
 def requeued(state_id: str, delay_ms: int) -> StateReport:
     """The node raised ReQueueAfterSignal, or the state is handed back."""
-    return StateReport(state_id=state_id, requeue=RequeueRequest(enqueue_after=delay_ms))
+    return _report(state_id, "requeue", {"enqueue_after": delay_ms})
 
 
 def handed_back(state_id: str) -> StateReport:
     """The state was claimed and is not executed here."""
     return requeued(state_id, HAND_BACK_DELAY_MS)
+
+
+def _report(state_id: str, outcome: Literal["executed", "errored", "prune", "requeue"], body: Any) -> StateReport:
+    # Both models in one go, which takes half of the time of making one after the other.
+    report: StateReport = StateReport.__pydantic_validator__.validate_python({"state_id": state_id, outcome: body})
+    return report
 
 
 def kind_of(report: StateReport) -> Kind:
@@ -81,12 +81,12 @@ def kind_of(report: StateReport) -> Kind:
     return "pruned" if report.prune is not None else "requeued"
 
 
-def size_of(data: Iterable[tuple[str, Any]]) -> int:
-    """Tell about how many characters fields have that go out in one report.
+def size_of(data: Mapping[str, Any]) -> int:
+    """Tell about how many characters the fields of an output have.
 
     What is no text is counted as JSON; what is no JSON either counts for nothing, since sending it will say so.
     """
-    return sum(len(value) if isinstance(value, str) else len(_json(value)) for _, value in data)
+    return sum([len(value) if isinstance(value, str) else len(_json(value)) for value in data.values()])
 
 
 def output_fields(outputs: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:

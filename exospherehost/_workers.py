@@ -228,22 +228,25 @@ class Workers:
         while not self._stopping:
             state = self._next()
             if state is None:
+                task.set_name(name)
                 turn = asyncio.get_running_loop().create_future()
                 self._idle.append(turn)
                 await turn
                 continue
-            task.set_name(f"exospherehost-state-{state.state_id}")
-            self._executing[state.state_id] = state, task
+            state_id = state.state_id
+            task.set_name(f"exospherehost-state-{state_id}")
+            self._executing[state_id] = state, task
             self._busy[state.node_name] += 1
             self._wake()
             try:
                 await self._see_through(state, task)
             finally:
-                task.set_name(name)
-                del self._executing[state.state_id]
-                self._held.discard(state.state_id)
+                del self._executing[state_id]
+                self._held.discard(state_id)
                 self._busy[state.node_name] -= 1
-                self._wake()
+                # Nobody need be woken for what waits: this worker takes the next itself.
+                self._changed.set()
+                self._count_states()
 
     async def _see_through(self, state: ClaimedState, task: asyncio.Task[None]) -> None:
         """Execute a state and submit its outcome, or hand it back; nothing of either when it is lost."""
