@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -18,8 +19,11 @@ from rich.console import Console
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE, VERSION, default_log_level
 from exospherehost._errors import APIError, ConfigurationError
 from exospherehost._logging import FORMAT
+from exospherehost.cli.db import db
+from exospherehost.cli.durations import duration
 from exospherehost.cli.live import AboveTheLine, LiveLine, can_show
 from exospherehost.cli.loading import LoadError, load_runtime
+from exospherehost.cli.prune import prune
 from exospherehost.cli.report import show_runs
 from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
@@ -78,7 +82,22 @@ def cli() -> None:
     help="Extensions of the contract not to offer, such as trigger-states.",
 )
 @click.option("--strict", is_flag=True, help="Refuse graphs that the hosted service would refuse or treat otherwise.")
-def serve(host: str, port: int, database: str, api_key: str | None, without: tuple[str, ...], *, strict: bool) -> None:
+@click.option(
+    "--keep-runs",
+    type=duration,
+    metavar="TIME",
+    help="Delete runs so long after they ended, such as 30d. Default: all are kept.",
+)
+def serve(
+    host: str,
+    port: int,
+    database: str,
+    api_key: str | None,
+    without: tuple[str, ...],
+    *,
+    strict: bool,
+    keep_runs: timedelta | None,
+) -> None:
     """Run the state manager until Ctrl-C or SIGTERM, which end it with status 0.
 
     What it keeps survives any end, kill -9 included: started again on the same database, it goes on.
@@ -101,6 +120,7 @@ def serve(host: str, port: int, database: str, api_key: str | None, without: tup
             cors_origins=environment.cors_origins,
             without=frozenset(name for part in without for name in map(str.strip, part.split(",")) if name),
             strict=strict,
+            keep_runs=keep_runs,
         )
 
         def announce(url: str) -> None:
@@ -246,3 +266,7 @@ def _environment_for_script(server: ServerThread) -> dict[str, str]:
         spared = f"{spared},{DEFAULT_HOST}".lstrip(",")
         environment |= {"no_proxy": spared, "NO_PROXY": spared}
     return environment
+
+
+db.add_command(prune)
+cli.add_command(db)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any
 
 from starlette.routing import BaseRoute, Match, Route, Router
@@ -92,6 +93,9 @@ class _Application:
                     ("stopping", self._close_when_stopping(room)),
                 )
             ]
+            if settings.keep_runs is not None:
+                pruning = Scheduler("pruning", partial(service.prune_runs, settings.keep_runs), self._clock)
+                running.append(asyncio.create_task(pruning.run(), name="exosphere-pruning"))
             try:
                 yield
             finally:

@@ -9,6 +9,7 @@ import os
 import secrets as randomness
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from exospherehost.server.errors import StartupError
@@ -51,6 +52,7 @@ class ServerSettings:
         largest_body: The most bytes that a request's body may have.
         without: Names of extensions not to offer.
         strict: Refuse graphs that the hosted service would refuse or treat otherwise.
+        keep_runs: How long runs stay after they have ended, or last changed; None for ever.
     """
 
     api_key: str = field(repr=False)
@@ -62,8 +64,11 @@ class ServerSettings:
     largest_body: int = DEFAULT_LARGEST_BODY
     without: frozenset[str] = frozenset()
     strict: bool = False
+    keep_runs: timedelta | None = None
 
     def __post_init__(self) -> None:
+        if self.keep_runs is not None and self.keep_runs <= timedelta(0):
+            raise StartupError(f"keep_runs is {self.keep_runs}: give a time above 0, or None to keep all runs")
         if not self.api_key.strip():
             raise StartupError("the API key is blank: give one with more than blanks")
         if not self.api_key.isascii() or not self.api_key.isprintable() or self.api_key != self.api_key.strip():

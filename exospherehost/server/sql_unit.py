@@ -9,10 +9,11 @@ from exospherehost.server.sql_base import savepoint
 from exospherehost.server.sql_graphs import SqlGraphs
 from exospherehost.server.sql_keys import SqlKeys
 from exospherehost.server.sql_leases import SqlLeases
+from exospherehost.server.sql_pruning import SqlPruning
 from exospherehost.server.sql_runs import SqlRuns
 
 
-class SqlUnit(SqlGraphs, SqlRuns, SqlLeases, SqlKeys):
+class SqlUnit(SqlGraphs, SqlRuns, SqlLeases, SqlKeys, SqlPruning):
     """All that :class:`~exospherehost.server.store.UnitOfWork` asks for, inside the connection's transaction."""
 
     @contextmanager

@@ -128,9 +128,12 @@ def manual_retry(unit: UnitOfWork, context: Context, namespace: str, state_id: s
     """
     state = _find(unit, namespace, state_id)
     outcome = _allowed(transitions.manual_retry(Status(state.status)))
+    run = unit.get_run(state.run_key)
+    if not run.namespace:
+        # The run is being deleted, and its states are but a remainder.
+        raise _refused(transitions.STATE_NOT_FOUND)
     if unit.has_fanout(state.run_key, state.identifier, fanout_id, 0):
         raise _refused(transitions.DUPLICATE_RETRY)
-    run = unit.get_run(state.run_key)
     progress = RunProgress(unit, context, run, context.versions.get(unit, run.version_id))
     progress.change(state, _changed(context, state, outcome, error=state.error))
     new = _again(context, state, retry_count=0, fanout_id=fanout_id, due_at=context.clock.now_ms())

@@ -1,0 +1,10 @@
+"""The group of commands that look after a database."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group("db", context_settings={"help_option_names": ["-h", "--help"]})
+def db() -> None:
+    """Look after a state manager's database."""
