@@ -10,7 +10,7 @@ from typing import Any
 from exospherehost import _reports
 from exospherehost._executor import handed_back, log_fields
 from exospherehost._journal import Journal, JournalError
-from exospherehost._leases import LeaseKeeper
+from exospherehost._leases import RENEWALS_PER_LEASE, LeaseKeeper
 from exospherehost._node import BaseNode
 from exospherehost._poller import Claim, Poller
 from exospherehost._reporter import Reporter
@@ -80,6 +80,8 @@ class Crew:
             most_ahead=most_ahead,
         )
         self._count_of_nodes = len(nodes)
+        self._count_of_workers = workers
+        self._lease = lease
         self._keeper = None if lease is None else LeaseKeeper(session, lease, self._with_lease, self._lose)
         self._leases: dict[str, object] = {}
         self._claim: asyncio.Task[Claim] | None = None
@@ -180,6 +182,9 @@ class Crew:
         sweep = False
         while True:
             await self._workers.wait_for_room()
+            if self._lease is not None:
+                # Renewing what is executed faster than it can be reported would slow the reports down further.
+                await self._reporter.caught_up(self._lease / RENEWALS_PER_LEASE, self._count_of_workers)
             if self._journal_faults and not await self._journal_works_again():
                 continue
             nodes, room = self._workers.plan(sweep=sweep)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exospherehost import _reports
 from exospherehost._errors import APIError, APIStatusError
@@ -45,6 +46,7 @@ class _Item:
     may_have_arrived: bool = False
     attempts: int = 0
     alone: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 class Reporter:
@@ -65,6 +67,7 @@ class Reporter:
         self._queue: deque[_Item] = deque()
         self._open: dict[str, _Item] = {}
         self._size = 0
+        self._took = 0.0
         self._failing = False
         self._backoff = _BACKOFF
         self._work = asyncio.Event()
@@ -97,6 +100,17 @@ class Reporter:
         self._counters.undelivered = len(self._open)
         if self._lanes < CONCURRENT_REPORTS:
             self._work.set()
+
+    async def caught_up(self, within: float, backlog: int) -> None:
+        """Wait while outcomes are delivered late, and more than a few wait for that.
+
+        Args:
+            within: how long after it came the last one should have been delivered, seconds.
+            backlog: how many may wait all the same.
+        """
+        while self._took > within and len(self._open) > backlog:
+            self._progress.clear()
+            await self._progress.wait()
 
     def note_claimed(self, state_id: str) -> bool:
         """Tell whether a state that has been claimed may be executed: not while its outcome is under way.
@@ -319,6 +333,7 @@ class Reporter:
         setattr(self._counters, counter, getattr(self._counters, counter) + 1)
         del self._open[report.state_id]
         self._size -= item.outcome.size
+        self._took = time.monotonic() - item.since
         self._counters.undelivered = len(self._open)
         if self._failing:
             self._failing = False

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -22,9 +23,11 @@ from exospherehost._errors import APIError, ConfigurationError
 from exospherehost._logging import FORMAT
 from exospherehost.cli.backup import backup, rotate_secrets_key
 from exospherehost.cli.db import db
+from exospherehost.cli.durations import duration
 from exospherehost.cli.keys import keys
 from exospherehost.cli.live import AboveTheLine, LiveLine, can_show
 from exospherehost.cli.loading import LoadError, ModuleFault, load_runtime
+from exospherehost.cli.prune import prune
 from exospherehost.cli.report import show_runs
 from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
@@ -135,6 +138,12 @@ def cli() -> None:
     metavar="ADDRESS,...",
     help="Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; * believes all. Default: none.",
 )
+@click.option(
+    "--keep-runs",
+    type=duration,
+    metavar="TIME",
+    help="Delete runs so long after they ended, such as 30d. Default: all are kept.",
+)
 def serve(
     host: str,
     port: int,
@@ -148,6 +157,7 @@ def serve(
     ssl_certfile: Path | None,
     ssl_keyfile: Path | None,
     forwarded_allow_ips: str,
+    keep_runs: timedelta | None,
     *,
     strict: bool,
 ) -> None:
@@ -186,6 +196,7 @@ def serve(
             if ssl_certfile is None
             else TlsFiles(ssl_certfile, ssl_keyfile, password=environment.tls_key_password),
             trusted_proxies=_listed(forwarded_allow_ips),
+            keep_runs=keep_runs,
         )
 
         def announce(url: str) -> None:
@@ -355,7 +366,7 @@ def _environment_for_script(server: ServerThread) -> dict[str, str]:
 
 
 # Each in a module of its own.
-db.add_command(backup)
-db.add_command(rotate_secrets_key)
+for command in (backup, prune, rotate_secrets_key):
+    db.add_command(command)
 cli.add_command(db)
 cli.add_command(keys)

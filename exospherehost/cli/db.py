@@ -5,6 +5,6 @@ from __future__ import annotations
 import click
 
 
-@click.group("db")
+@click.group("db", context_settings={"help_option_names": ["-h", "--help"]})
 def db() -> None:
     """Look after a state manager's database."""

@@ -143,6 +143,9 @@ class _Application:
                     ("lag", measure_loop_lag(self._metrics)),
                 )
             ]
+            if settings.keep_runs is not None:
+                pruning = Scheduler("pruning", partial(service.prune_runs, settings.keep_runs), self._clock)
+                running.append(asyncio.create_task(pruning.run(), name="exosphere-pruning"))
             try:
                 yield
             finally:

@@ -77,6 +77,15 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
+class OldRun:
+    """A run as it matters to who deletes old ones: where it stands and when it began (epoch milliseconds)."""
+
+    key: int
+    created_at: int
+    counts: RunCounts
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run, but for how its states stand; ``cancelled_at`` is epoch milliseconds."""
 

@@ -8,6 +8,7 @@ import os
 import secrets as randomness
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from exospherehost.server.access_log import AccessLogForm
@@ -80,6 +81,7 @@ class ServerSettings:
             ``X-Forwarded-Proto`` are believed; ``*`` believes all.
         most_connections: How many clients may be connected at once; fewer where the system allows fewer open files.
         body_seconds: How long a request's head may take to arrive, and how long its body may pause for.
+        keep_runs: How long runs stay after they have ended, or last changed; None for ever.
     """
 
     api_key: str = field(repr=False)
@@ -100,8 +102,11 @@ class ServerSettings:
     trusted_proxies: tuple[str, ...] = ()
     most_connections: int = DEFAULT_MOST_CONNECTIONS
     body_seconds: float = DEFAULT_BODY_SECONDS
+    keep_runs: timedelta | None = None
 
     def __post_init__(self) -> None:
+        if self.keep_runs is not None and self.keep_runs <= timedelta(0):
+            raise StartupError(f"keep_runs is {self.keep_runs}: give a time above 0, or None to keep all runs")
         if not self.api_key.strip():
             raise StartupError("the API key is blank: give one with more than blanks")
         if not self.api_key.isascii() or not self.api_key.isprintable() or self.api_key != self.api_key.strip():

@@ -52,7 +52,9 @@ class SqlKeys(SqlPart):
             expires_at=record.expires_at,
         )
 
-    def drop_trigger_keys(self, now_ms: int, *, limit: int) -> None:
-        """Drop some of the idempotency keys that have expired."""
-        for namespace, graph_name, key in self._rows(_EXPIRED, now_ms=now_ms, limit=limit):
+    def drop_trigger_keys(self, now_ms: int, *, limit: int) -> int:
+        """Drop some of the idempotency keys that have expired, and return how many."""
+        expired = self._rows(_EXPIRED, now_ms=now_ms, limit=limit)
+        for namespace, graph_name, key in expired:
             self._run(_DROP, of_namespace=namespace, of_graph=graph_name, of_key=key)
+        return len(expired)

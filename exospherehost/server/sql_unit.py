@@ -12,11 +12,12 @@ from exospherehost.server.sql_cancel import SqlCancel
 from exospherehost.server.sql_graphs import SqlGraphs
 from exospherehost.server.sql_keys import SqlKeys
 from exospherehost.server.sql_leases import SqlLeases
+from exospherehost.server.sql_pruning import SqlPruning
 from exospherehost.server.sql_runs import SqlRuns
 from exospherehost.server.store import Occurrence
 
 
-class SqlUnit(SqlGraphs, SqlRuns, SqlCancel, SqlLeases, SqlKeys, SqlApiKeys, SqlBacklog):
+class SqlUnit(SqlGraphs, SqlRuns, SqlCancel, SqlLeases, SqlKeys, SqlApiKeys, SqlBacklog, SqlPruning):
     """All that :class:`~exospherehost.server.store.UnitOfWork` asks for, inside the connection's transaction."""
 
     @contextmanager

@@ -22,6 +22,7 @@ from exospherehost.server.records import (
     JsonObject,
     NewRun,
     NodeRecord,
+    OldRun,
     RunCounts,
     RunListing,
     RunRecord,
@@ -103,6 +104,14 @@ class Reader(Protocol):
 
     def last_event(self, run_key: int) -> TransitionRecord | None:
         """Return the last transition in a run's log."""
+        ...
+
+    def list_first_runs(self, after_key: int, *, limit: int) -> list[OldRun]:
+        """Return runs in the order of creation, from behind a key on."""
+        ...
+
+    def find_last_change(self, run_key: int) -> int | None:
+        """Return when a state of a run last changed, in epoch milliseconds; None for a run without states."""
         ...
 
     def find_state(self, state_id: str) -> StateRecord | None:
@@ -274,8 +283,28 @@ class UnitOfWork(Reader, Protocol):
         """Keep what a trigger was answered, in place of what was kept under its key."""
         ...
 
-    def drop_trigger_keys(self, now_ms: int, *, limit: int) -> None:
-        """Drop some of the idempotency keys that have expired."""
+    def drop_trigger_keys(self, now_ms: int, *, limit: int) -> int:
+        """Drop some of the idempotency keys that have expired, and return how many."""
+        ...
+
+    def hide_run(self, run: OldRun) -> bool:
+        """Make a run that has ended, and has not changed since it was read, unknown; tell whether that was so."""
+        ...
+
+    def list_hidden_runs(self, *, limit: int) -> list[tuple[int, str]]:
+        """Return hidden runs: their keys and graph versions."""
+        ...
+
+    def drop_states(self, run_key: int, *, limit: int) -> int:
+        """Delete some states of a run with all that is kept of them, and return how many."""
+        ...
+
+    def drop_events(self, run_key: int, *, limit: int) -> int:
+        """Delete some of what the log says of a run, and return how many rows."""
+        ...
+
+    def drop_run(self, run_key: int, version_id: str) -> None:
+        """Delete a run without states, and its graph version if nothing needs that any longer."""
         ...
 
     def add_api_key(self, key: ApiKeyRecord) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from exospherehost.server.rules import retries
 from exospherehost.server.rules.model import GraphNodeSpec, GraphSpec
 from exospherehost.server.rules.placeholders import OutputReference, parse
 from exospherehost.server.rules.topology import Topology
@@ -27,6 +28,7 @@ def hosted_differences(graph: GraphSpec) -> list[str]:
         *_competing_joins(topology),
         *_foreign_namespaces(graph),
         *_crons(graph),
+        *_retries(graph),
     ]
 
 
@@ -123,6 +125,18 @@ def _crons(graph: GraphSpec) -> list[str]:
         if len(expression.split()) > _CRON_FIELDS_WITHOUT_SECONDS
     ]
     return differences
+
+
+def _retries(graph: GraphSpec) -> list[str]:
+    policy = graph.retry_policy
+    if policy.max_delay is not None or not policy.max_retries or not retries.may_overflow(policy):
+        return []
+    return [
+        (
+            f"The retry policy's delays outgrow what can be stored within its {policy.max_retries} retries, and are "
+            "cut here: the hosted service fails to take the error report then. Give a max_delay"
+        )
+    ]
 
 
 def _referred(node: GraphNodeSpec) -> list[str]:

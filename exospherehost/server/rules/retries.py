@@ -9,6 +9,9 @@ from exospherehost.server.rules.model import RetryPolicySpec, RetryStrategy
 MAX_MILLISECONDS = 2**63 - 1
 """The largest delay or point in time that is stored: a signed 64-bit integer."""
 
+# The end of the year 9999, after which no clock here tells the time.
+_LAST_NOW = 253_402_300_799_999
+
 _EXPONENTIAL = frozenset(
     {
         RetryStrategy.EXPONENTIAL,
@@ -67,6 +70,11 @@ def delay_ms(policy: RetryPolicySpec, k: int, random: Callable[[], float]) -> in
     # The cap comes after the jitter, so a capped delay is not spread any more.
     cap = MAX_MILLISECONDS if policy.max_delay is None else policy.max_delay
     return min(delay, cap, MAX_MILLISECONDS)
+
+
+def may_overflow(policy: RetryPolicySpec) -> bool:
+    """Tell whether, jitter and cap left aside, the last retry may be due at a time that is beyond 64 bits."""
+    return _base(policy, policy.max_retries) > MAX_MILLISECONDS - _LAST_NOW
 
 
 def due_at(now_ms: int, delay: int) -> int:

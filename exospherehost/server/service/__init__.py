@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import timedelta
 
 from exospherehost.server.records import ClaimedRecord, EventCursor, GraphRecord, JsonObject, NodeRecord
 from exospherehost.server.rules.model import GraphSpec
@@ -15,6 +16,7 @@ from exospherehost.server.service import (
     graphs,
     leases,
     nodes,
+    pruning,
     reports,
     trigger_keys,
     triggering,
@@ -255,3 +257,8 @@ class Service:
     async def fire_crons(self) -> int | None:
         """Fire the schedules that are due and return when the next one is (epoch milliseconds)."""
         return await self._store.write(lambda unit: crons.fire_due(unit, self._context))
+
+    async def prune_runs(self, older_than: timedelta) -> int:
+        """Delete the runs that ended so long ago, and return when to look again (epoch milliseconds)."""
+        await pruning.prune(self._store, self._context.clock, older_than)
+        return pruning.next_look_ms(self._context.clock.now_ms(), older_than)

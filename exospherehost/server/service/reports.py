@@ -128,6 +128,9 @@ def manual_retry(unit: UnitOfWork, context: Context, namespace: str, state_id: s
     """
     state = _find(unit, namespace, state_id)
     run = unit.get_run(state.run_key)
+    if not run.namespace:
+        # The run is being deleted, and its states are but a remainder.
+        raise _refused(transitions.STATE_NOT_FOUND)
     outcome = _allowed(transitions.manual_retry(Status(state.status), run_cancelled=run.cancelled_at is not None))
     if unit.has_fanout(state.run_key, state.identifier, fanout_id, 0):
         raise _refused(transitions.DUPLICATE_RETRY)

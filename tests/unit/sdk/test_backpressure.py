@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from exospherehost import BaseNode, Runtime
@@ -126,3 +128,31 @@ async def test_64_outcomes_of_each_worker_may_be_undelivered(service: FakeStateM
         assert runtime.stats().undelivered == 64
         closed.open = True
         await eventually(lambda: len(service.reports) == 100)
+
+
+@pytest.mark.parametrize("extensions", [("lease",), ("lease", "batch-report")], ids=["one by one", "together"])
+async def test_nothing_is_claimed_while_reports_take_a_good_part_of_a_lease(
+    service: FakeStateManager, extensions: tuple[str, ...]
+) -> None:
+    """Else all leases of what waits would have to be renewed, which slows the reports down further."""
+    service.document = offering(*extensions)
+    executed: list[str] = []
+    undelivered: list[int] = []
+
+    def slow(asked: Asked) -> Answer | None:
+        if asked.path.endswith(("/executed", "/states/report")):
+            # More than a third of the lease.
+            time.sleep(0.6)
+        elif asked.path.endswith("/states/enqueue") and len(executed) > 2 * 64:
+            undelivered.append(runtime.stats().undelivered)
+        return None
+
+    for _ in range(300):
+        service.put_state("Counts", {"text": "x"})
+    runtime = make_runtime(service, node(executed), workers=2, batch_size=8, lease=1.5)
+    service.before = slow
+    async with running(runtime):
+        await eventually(lambda: len(executed) > 200, 60)
+    # Some that had been claimed may have been executed while the claim was on its way.
+    assert undelivered
+    assert max(undelivered[1:]) < 20
