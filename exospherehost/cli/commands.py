@@ -30,6 +30,7 @@ from exospherehost.server.settings import (
     DEFAULT_DATABASE,
     DEFAULT_HOST,
     DEFAULT_PORT,
+    SYNCHRONOUS,
     ServerSettings,
     beside,
     is_loopback,
@@ -78,7 +79,23 @@ def cli() -> None:
     help="Extensions of the contract not to offer, such as trigger-states.",
 )
 @click.option("--strict", is_flag=True, help="Refuse graphs that the hosted service would refuse or treat otherwise.")
-def serve(host: str, port: int, database: str, api_key: str | None, without: tuple[str, ...], *, strict: bool) -> None:
+@click.option(
+    "--synchronous",
+    default=SYNCHRONOUS[0],
+    show_default=True,
+    type=click.Choice(SYNCHRONOUS),
+    help="On SQLite, whether what was answered outlives a power cut (full) or only the program's end (normal).",
+)
+def serve(
+    host: str,
+    port: int,
+    database: str,
+    api_key: str | None,
+    without: tuple[str, ...],
+    *,
+    strict: bool,
+    synchronous: str,
+) -> None:
     """Run the state manager until Ctrl-C or SIGTERM, which end it with status 0.
 
     What it keeps survives any end, kill -9 included: started again on the same database, it goes on.
@@ -101,6 +118,7 @@ def serve(host: str, port: int, database: str, api_key: str | None, without: tup
             cors_origins=environment.cors_origins,
             without=frozenset(name for part in without for name in map(str.strip, part.split(",")) if name),
             strict=strict,
+            synchronous=synchronous,
         )
 
         def announce(url: str) -> None:

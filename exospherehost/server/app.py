@@ -67,7 +67,7 @@ class _Application:
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
         settings = self._settings
         box = SecretBox(await asyncio.to_thread(settings.load_secrets_key))
-        store = await asyncio.to_thread(open_store, settings.database)
+        store = await asyncio.to_thread(open_store, settings.database, synchronous=settings.synchronous)
         try:
             service = Service(
                 store, Context(box, clock=self._clock, random=self._random_number), strict=settings.strict

@@ -35,6 +35,8 @@ DEFAULT_CORS_ORIGINS = (
 DEFAULT_LARGEST_BODY = 64 * 1024 * 1024
 OFFERED_EXTENSIONS = frozenset({"trigger-states", "wait", "lease", "context", "batch-report", "idempotency"})
 """The extensions of the contract that this server has."""
+SYNCHRONOUS = ("full", "normal")
+"""How durable a commit on SQLite can be, the default first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class ServerSettings:
         largest_body: The most bytes that a request's body may have.
         without: Names of extensions not to offer.
         strict: Refuse graphs that the hosted service would refuse or treat otherwise.
+        synchronous: On SQLite, ``full``: what has been answered outlives a crash of the machine or a power cut; or
+            ``normal``: it outlives a crash of the program, but the last moments may be lost with the machine.
     """
 
     api_key: str = field(repr=False)
@@ -62,12 +66,15 @@ class ServerSettings:
     largest_body: int = DEFAULT_LARGEST_BODY
     without: frozenset[str] = frozenset()
     strict: bool = False
+    synchronous: str = SYNCHRONOUS[0]
 
     def __post_init__(self) -> None:
         if not self.api_key.strip():
             raise StartupError("the API key is blank: give one with more than blanks")
         if not self.api_key.isascii() or not self.api_key.isprintable() or self.api_key != self.api_key.strip():
             raise StartupError("the API key must be printable ASCII without outer blanks: it travels in a header")
+        if self.synchronous not in SYNCHRONOUS:
+            raise StartupError(f"synchronous is {self.synchronous!r}: give one of {', '.join(SYNCHRONOUS)}")
         unknown = self.without - OFFERED_EXTENSIONS
         if unknown:
             raise StartupError(

@@ -207,16 +207,17 @@ def _tell(tasks: list[_Task]) -> None:
             task.future.set_exception(task.error)
 
 
-def open_store(database: str | Path) -> SqlStore:
+def open_store(database: str | Path, *, synchronous: str = "full") -> SqlStore:
     """Open a database, bring its schema up to date and return the store on it.
 
     Args:
         database: A file's path, or an SQLAlchemy URL.
+        synchronous: For SQLite, whether a commit is on disk before it counts: ``full`` or ``normal``.
 
     Raises:
         StoreError: It cannot be opened, is not supported, or was written by a newer version.
     """
-    writer, reader = sqlite.open_engines(database_path(database), readers=_READERS)
+    writer, reader = sqlite.open_engines(database_path(database), readers=_READERS, synchronous=synchronous)
     try:
         upgrade(writer)
     except BaseException:
