@@ -15,7 +15,18 @@ from benchmarks.measure import Table
 from benchmarks.plan import Plan
 from benchmarks.processes import MeasurementError
 
-NAMES = ("throughput", "embedded", "cpu", "latency", "chain", "size", "imports")
+NAMES = (
+    "throughput",
+    "embedded",
+    "cpu",
+    "latency",
+    "chain",
+    "size",
+    "imports",
+    "durable",
+    "history",
+    "waiters",
+)
 DEFAULT_ROUNDS = 5
 
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,23 +42,36 @@ def on_core(core: int | None) -> Iterator[None]:
 
 
 class Process:
-    """A process that is killed at the end of its `with` block.
+    """A process that is killed, with those that it started, at the end of its `with` block.
 
     Args:
         command: what runs.
         core: where it runs; None for anywhere.
         folder: the folder it runs in; the caller's where nothing is said.
+        variables: environment variables beside the caller's.
+        user: whom it runs as; the caller where nothing is said.
     """
 
-    def __init__(self, command: Sequence[str | Path], core: int | None, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        core: int | None,
+        folder: Path | None = None,
+        *,
+        variables: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> None:
         # The cache of compiled modules stays in use, but nothing else of the caller's Python settings.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         environment = {name: value for name, value in environment.items() if not name.startswith("EXOSPHERE_")}
         with on_core(core):
             self._process = subprocess.Popen(  # noqa: S603 - what is run is named in this package
                 list(map(str, command)),
-                env=environment,
+                env={**environment, **(variables or {})},
                 cwd=folder,
+                user=user,
+                # A group of its own, to end with the processes that it starts.
+                start_new_session=True,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # Where nobody reads it, but making a log's lines costs what it costs.
@@ -74,6 +88,22 @@ class Process:
         """
         if (code := self._process.poll()) is not None:
             raise MeasurementError(f"{self._name} ended with {code}; run it by hand to see why")
+
+    def resident_bytes(self) -> int:
+        """Return the memory that it has now, where the system tells (Linux)."""
+        return int(self._told("statm")[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that it has taken, where the system tells (Linux)."""
+        # The name, which may have blanks, ends with the last bracket.
+        fields = " ".join(self._told("stat")).rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _told(self, name: str) -> list[str]:
+        try:
+            return Path("/proc", str(self._process.pid), name).read_text(encoding="utf-8").split()
+        except OSError as error:
+            raise MeasurementError(f"this system does not tell a process's memory and time ({error})") from error
 
     def read_line(self) -> str:
         """Read a line that the process writes.
@@ -100,7 +130,8 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(_END_SECONDS)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
@@ -114,10 +145,11 @@ class Server(Process):
     Args:
         module: the module in this package that runs it; it prints its URL first.
         arguments: what it is given.
+        core: where it runs; None for anywhere.
     """
 
-    def __init__(self, module: str, *arguments: str) -> None:
-        super().__init__((sys.executable, "-m", f"benchmarks.{module}", *arguments), SERVER_CORE, HERE.parent)
+    def __init__(self, module: str, *arguments: str, core: int | None = SERVER_CORE) -> None:
+        super().__init__((sys.executable, "-m", f"benchmarks.{module}", *arguments), core, HERE.parent)
         self.url = ""
         self._http: http.client.HTTPConnection | None = None
 

@@ -41,6 +41,7 @@ from exospherehost.server.settings import (
     DEFAULT_HOST,
     DEFAULT_PORT,
     DEFAULT_SHUTDOWN_GRACE,
+    SYNCHRONOUS,
     ServerSettings,
     beside,
     is_loopback,
@@ -144,6 +145,13 @@ def cli() -> None:
     metavar="TIME",
     help="Delete runs so long after they ended, such as 30d. Default: all are kept.",
 )
+@click.option(
+    "--synchronous",
+    default=SYNCHRONOUS[0],
+    show_default=True,
+    type=click.Choice(SYNCHRONOUS),
+    help="On SQLite, whether what was answered outlives a power cut (full) or only the program's end (normal).",
+)
 def serve(
     host: str,
     port: int,
@@ -158,6 +166,7 @@ def serve(
     ssl_keyfile: Path | None,
     forwarded_allow_ips: str,
     keep_runs: timedelta | None,
+    synchronous: str,
     *,
     strict: bool,
 ) -> None:
@@ -197,6 +206,7 @@ def serve(
             else TlsFiles(ssl_certfile, ssl_keyfile, password=environment.tls_key_password),
             trusted_proxies=_listed(forwarded_allow_ips),
             keep_runs=keep_runs,
+            synchronous=synchronous,
         )
 
         def announce(url: str) -> None:

@@ -106,7 +106,9 @@ class _Application:
         settings = self._settings
         box = await asyncio.to_thread(settings.open_secret_box)
         logs_events = "events" in settings.extensions
-        store = await asyncio.to_thread(partial(open_store, settings.database, logs_events=logs_events))
+        store = await asyncio.to_thread(
+            partial(open_store, settings.database, synchronous=settings.synchronous, logs_events=logs_events)
+        )
         try:
             service = Service(
                 store, Context(box, clock=self._clock, random=self._random_number), strict=settings.strict

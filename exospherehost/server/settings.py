@@ -53,6 +53,8 @@ OFFERED_EXTENSIONS = frozenset(
     }
 )
 """The extensions of the contract that this server has."""
+SYNCHRONOUS = ("full", "normal")
+"""How durable a commit on SQLite can be, the default first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class ServerSettings:
         most_connections: How many clients may be connected at once; fewer where the system allows fewer open files.
         body_seconds: How long a request's head may take to arrive, and how long its body may pause for.
         keep_runs: How long runs stay after they have ended, or last changed; None for ever.
+        synchronous: On SQLite, ``full``: what has been answered outlives a crash of the machine or a power cut; or
+            ``normal``: it outlives a crash of the program, but the last moments may be lost with the machine.
     """
 
     api_key: str = field(repr=False)
@@ -103,6 +107,7 @@ class ServerSettings:
     most_connections: int = DEFAULT_MOST_CONNECTIONS
     body_seconds: float = DEFAULT_BODY_SECONDS
     keep_runs: timedelta | None = None
+    synchronous: str = SYNCHRONOUS[0]
 
     def __post_init__(self) -> None:
         if self.keep_runs is not None and self.keep_runs <= timedelta(0):
@@ -115,6 +120,8 @@ class ServerSettings:
             raise StartupError(f"port {self.port} cannot also be the port for metrics: give another one")
         if self.drain_delay < 0 or self.shutdown_grace < 0:
             raise StartupError("the drain delay and the shutdown grace are seconds, 0 or more")
+        if self.synchronous not in SYNCHRONOUS:
+            raise StartupError(f"synchronous is {self.synchronous!r}: give one of {', '.join(SYNCHRONOUS)}")
         unknown = self.without - OFFERED_EXTENSIONS
         if unknown:
             raise StartupError(

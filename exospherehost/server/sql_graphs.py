@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, insert, null, or_, select, update
@@ -238,7 +239,10 @@ class SqlGraphs(SqlPart):
         return bool(self._run(_MOVE_CRON, of_key=cron.key, was_at=cron.next_at, next_at=next_at))
 
 
-def _node(row: Any) -> NodeRecord:
+# Each report reads its next nodes anew, and nearly always finds them as they were. The same row gives the same object,
+# which nobody changes.
+@lru_cache(maxsize=1_024)
+def _node(row: tuple[Any, ...]) -> NodeRecord:
     values: dict[str, Any] = dict(zip(_NODE_FIELDS, row, strict=True))
     for name in ("inputs_schema", "outputs_schema", "secrets"):
         values[name] = load(values[name])
@@ -246,7 +250,9 @@ def _node(row: Any) -> NodeRecord:
     return NodeRecord(**values)
 
 
-def _version(row: Any) -> VersionRecord:
+# As above: each trigger reads the graph's latest version.
+@lru_cache(maxsize=128)
+def _version(row: tuple[Any, ...]) -> VersionRecord:
     return VersionRecord(row[0], load(row[1]), load(row[2]), bool(row[3]), tuple(load(row[4])))
 
 

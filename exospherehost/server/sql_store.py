@@ -253,17 +253,18 @@ def _tell(tasks: list[_Task]) -> None:
             task.future.set_exception(task.error)
 
 
-def open_store(database: str | Path, *, logs_events: bool = True) -> SqlStore:
+def open_store(database: str | Path, *, synchronous: str = "full", logs_events: bool = True) -> SqlStore:
     """Open a database, bring its schema up to date and return the store on it.
 
     Args:
         database: A file's path, or an SQLAlchemy URL.
+        synchronous: For SQLite, whether a commit is on disk before it counts: ``full`` or ``normal``.
         logs_events: Whether every transition is written to the log of its run.
 
     Raises:
         StoreError: It cannot be opened, is not supported, or was written by a newer version.
     """
-    writer, reader = sqlite.open_engines(database_path(database), readers=_READERS)
+    writer, reader = sqlite.open_engines(database_path(database), readers=_READERS, synchronous=synchronous)
     try:
         upgrade(writer)
     except BaseException:

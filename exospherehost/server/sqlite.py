@@ -17,7 +17,7 @@ from exospherehost.server.store import StoreError
 _BUSY_TIMEOUT_MS = 10_000
 
 
-def open_engines(path: Path, *, readers: int) -> tuple[Engine, Engine]:
+def open_engines(path: Path, *, readers: int, synchronous: str = "full") -> tuple[Engine, Engine]:
     """Return the engine to write through (one connection) and the one to read through.
 
     The file is made where it is missing, readable by its owner alone: it holds inputs and outputs.
@@ -25,6 +25,7 @@ def open_engines(path: Path, *, readers: int) -> tuple[Engine, Engine]:
     Args:
         path: The database file.
         readers: How many connections may read at once.
+        synchronous: ``full`` or ``normal``: whether a commit is on disk before it counts.
 
     Raises:
         StoreError: The file cannot be opened, or is no SQLite database.
@@ -35,8 +36,8 @@ def open_engines(path: Path, *, readers: int) -> tuple[Engine, Engine]:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
-    writer = _engine(path, connections=1, begin="BEGIN IMMEDIATE")
-    reader = _engine(path, connections=readers, begin="BEGIN")
+    writer = _engine(path, connections=1, begin="BEGIN IMMEDIATE", synchronous=synchronous)
+    reader = _engine(path, connections=readers, begin="BEGIN", synchronous=synchronous)
     try:
         with writer.connect() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
@@ -47,7 +48,7 @@ def open_engines(path: Path, *, readers: int) -> tuple[Engine, Engine]:
     return writer, reader
 
 
-def _engine(path: Path, *, connections: int, begin: str) -> Engine:
+def _engine(path: Path, *, connections: int, begin: str, synchronous: str) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=QueuePool,
@@ -65,8 +66,8 @@ def _engine(path: Path, *, connections: int, begin: str) -> Engine:
         for pragma in (
             f"busy_timeout={_BUSY_TIMEOUT_MS}",
             "journal_mode=WAL",
-            # FULL, so that a report once answered outlives a power cut; group commit pays for it.
-            "synchronous=FULL",
+            # At FULL, what was answered outlives a power cut; group commit pays for it.
+            f"synchronous={synchronous.upper()}",
             "foreign_keys=ON",
             "temp_store=MEMORY",
             "cache_size=-16384",

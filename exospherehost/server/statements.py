@@ -25,8 +25,10 @@ class _Compiled:
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
         """Return the parameters as the driver wants them."""
-        merged = {**self._defaults, **values}
-        return merged if self._names is None else tuple(merged[name] for name in self._names)
+        if self._names is None:
+            return {**self._defaults, **values}
+        defaults = self._defaults
+        return [values[name] if name in values else defaults[name] for name in self._names]
 
 
 class Statements:

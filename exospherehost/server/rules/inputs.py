@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from exospherehost.server.rules import schemas
@@ -104,7 +105,8 @@ def entry_states(topology: Topology, entries: Sequence[Entry], store: Mapping[st
     return states
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, which would leave no place for what is worked out once.
+@dataclass(frozen=True)
 class ChildPlan:
     """How to make the inputs of the states at one node; made once, resolved for each state."""
 
@@ -112,7 +114,7 @@ class ChildPlan:
     defaults: Mapping[str, str]
     templates: Mapping[str, Template]
 
-    @property
+    @cached_property
     def references(self) -> frozenset[str]:
         """The identifiers of the states whose outputs are needed."""
         return frozenset(

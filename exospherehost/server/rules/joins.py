@@ -76,6 +76,8 @@ def united_ancestors(topology: Topology, parents: Mapping[str, str]) -> list[tup
     Returns:
         Pairs of identifier and state id.
     """
+    if not topology.united:
+        return []
     return [
         (identifier, state_id)
         for identifier, state_id in reversed(list(parents.items()))

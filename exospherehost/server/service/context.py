@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from exospherehost.server.clock import Clock, SystemClock
 from exospherehost.server.ids import IdFactory
 from exospherehost.server.records import NodeRecord, VersionRecord
+from exospherehost.server.rules.inputs import ChildPlan, plan_child
 from exospherehost.server.rules.model import GraphSpec, NodeSpec
 from exospherehost.server.rules.topology import Topology
 from exospherehost.server.secrets import SecretBox
@@ -26,6 +27,23 @@ class LoadedVersion:
     graph: GraphSpec
     topology: Topology
     sealed_secrets: Mapping[str, str]
+    _plans: dict[str, tuple[NodeRecord, ChildPlan]] = field(
+        default_factory=dict[str, tuple[NodeRecord, ChildPlan]], compare=False, repr=False
+    )
+
+    def plan(self, identifier: str, registered: NodeRecord | None) -> ChildPlan:
+        """Return how to make the inputs of the states at a node, as it is registered now.
+
+        Raises:
+            NextStateError: As :func:`~exospherehost.server.rules.inputs.plan_child` says.
+        """
+        known = self._plans.get(identifier)
+        if known is not None and known[0] is registered:
+            return known[1]
+        plan = plan_child(self.graph, identifier, None if registered is None else node_spec(registered))
+        if registered is not None:
+            self._plans[identifier] = (registered, plan)
+        return plan
 
 
 class VersionCache:

@@ -9,9 +9,9 @@ from enum import Enum
 
 from exospherehost.server.records import JoinProgress, RunCounts, RunRecord, StateChange, StateRecord
 from exospherehost.server.rules import joins
-from exospherehost.server.rules.inputs import NextStateError, plan_child
-from exospherehost.server.rules.model import FAILED, PENDING, SUCCESSFUL, GraphNodeSpec, NodeSpec, Status
-from exospherehost.server.service.context import Context, LoadedVersion, node_spec
+from exospherehost.server.rules.inputs import ChildPlan, NextStateError
+from exospherehost.server.rules.model import FAILED, PENDING, SUCCESSFUL, GraphNodeSpec, Status
+from exospherehost.server.service.context import Context, LoadedVersion
 from exospherehost.server.store import UnitOfWork
 
 _log = logging.getLogger(__name__)
@@ -84,11 +84,14 @@ class RunProgress:
             updated_at=now_ms,
         )
 
-    def registered(self, node: GraphNodeSpec) -> NodeSpec | None:
-        """Return what is registered for a node of the graph now."""
+    def plan(self, node: GraphNodeSpec) -> ChildPlan:
+        """Return how to make the inputs of the states at a node of the graph, as it is registered now.
+
+        Raises:
+            NextStateError: It is not registered, or anew with a field that the graph does not give.
+        """
         key = (node.node_name, node.namespace)
-        found = self._unit.find_nodes([key]).get(key)
-        return None if found is None else node_spec(found)
+        return self._version.plan(node.identifier, self._unit.find_nodes([key]).get(key))
 
     def finish(self, parents: Mapping[str, str], on_failure: JoinFailure) -> None:
         """Write the counts, and create the uniting states that are now due.
@@ -136,7 +139,7 @@ class RunProgress:
             self.create([state])
 
     def _uniting_state(self, node: GraphNodeSpec, parents: Mapping[str, str]) -> StateRecord:
-        plan = plan_child(self._version.graph, node.identifier, self.registered(node))
+        plan = self.plan(node)
         needed = {identifier: parents[identifier] for identifier in plan.references if identifier in parents}
         found = self._unit.find_outputs(needed.values())
         outputs = {identifier: found[state_id] for identifier, state_id in needed.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from exospherehost.server.errors import ServiceError
 from exospherehost.server.records import JsonObject, RunRecord, StateChange, StateRecord
 from exospherehost.server.rules import retries, transitions
-from exospherehost.server.rules.inputs import ChildPlan, NextStateError, plan_child
+from exospherehost.server.rules.inputs import ChildPlan, NextStateError
 from exospherehost.server.rules.joins import child_parents, united_ancestors
 from exospherehost.server.rules.model import Refusal, Status
 from exospherehost.server.rules.transitions import Outcome
@@ -170,7 +170,7 @@ def _succeed(
 ) -> None:
     progress = RunProgress(unit, context, run, version)
     next_nodes = version.topology.children(state.identifier)
-    plans = [(node, plan_child(version.graph, node.identifier, progress.registered(node))) for node in next_nodes]
+    plans = [(node, progress.plan(node)) for node in next_nodes]
     known = _ancestors_outputs(unit, state, [plan for _node, plan in plans])
     # All is resolved before anything is written, so that a failure leaves nothing to undo.
     resolved = [

@@ -112,6 +112,14 @@ def test_an_empty_key_file_is_one_line_of_error(tmp_path: Path) -> None:
         assert command.errors.count("\n") == 1
 
 
+def test_how_durable_a_commit_is_can_be_chosen_of_what_there_is(tmp_path: Path) -> None:
+    with serve(tmp_path, "--synchronous", "normal") as command, command.connect() as http:
+        assert http.get("/health").status_code == 200
+    with serve(tmp_path, "--synchronous", "off") as command:
+        assert command.wait() == 2
+        assert "'off' is not one of 'full', 'normal'" in command.errors
+
+
 def test_an_extension_can_be_left_out_of_what_is_served(tmp_path: Path) -> None:
     with serve(tmp_path) as command, command.connect() as http:
         assert "states" in trigger_fields(http)
