@@ -17,7 +17,7 @@ from exospherehost.server.tables import states
 # These grow with what was registered, stored or scheduled, and not with what has run.
 SMALL = {"nodes", "graphs", "graph_versions", "crons"}
 # Other statements are made of them; alone they are not run.
-PARTS = {"sql_runs._RUNS"}
+PARTS = {"sql_runs._LISTINGS", "sql_runs._RUNS"}
 Plan = Callable[[Executable], list[str]]
 STATEMENTS = {
     f"{module.__name__.rsplit('.', 1)[1]}.{name}": statement
