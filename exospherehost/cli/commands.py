@@ -18,11 +18,13 @@ from rich.console import Console
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE, VERSION, default_log_level
 from exospherehost._errors import APIError, ConfigurationError
 from exospherehost._logging import FORMAT
+from exospherehost.cli.db import db
 from exospherehost.cli.live import AboveTheLine, LiveLine, can_show
 from exospherehost.cli.loading import LoadError, load_runtime
 from exospherehost.cli.report import show_runs
 from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
+from exospherehost.server.database_url import postgresql_url, shown
 from exospherehost.server.errors import StartupError
 from exospherehost.server.run import ServerThread
 from exospherehost.server.run import serve as run_server
@@ -64,12 +66,18 @@ def cli() -> None:
     default=DEFAULT_DATABASE,
     show_default=True,
     metavar="PATH|URL",
-    help="Where everything is kept: a file, made where there is none, or a URL such as sqlite:///PATH.",
+    help="Where everything is kept: a file, made where there is none, or a URL such as sqlite:///PATH or "
+    "postgresql://USER:PASSWORD@HOST/NAME.",
+)
+@click.option(
+    "--migrate/--no-migrate",
+    default=None,
+    help="Whether to make or upgrade the database's schema first. Default: of a file, but not of PostgreSQL.",
 )
 @click.option(
     "--api-key",
     metavar="KEY",
-    help=f"What clients must send. Default: {KEY_VARIABLE}, else a key that is made and kept beside the database.",
+    help=f"What clients must send. Default: {KEY_VARIABLE}, else a key that is made and kept beside the database file.",
 )
 @click.option(
     "--without",
@@ -78,7 +86,16 @@ def cli() -> None:
     help="Extensions of the contract not to offer, such as trigger-states.",
 )
 @click.option("--strict", is_flag=True, help="Refuse graphs that the hosted service would refuse or treat otherwise.")
-def serve(host: str, port: int, database: str, api_key: str | None, without: tuple[str, ...], *, strict: bool) -> None:
+def serve(
+    host: str,
+    port: int,
+    database: str,
+    api_key: str | None,
+    without: tuple[str, ...],
+    *,
+    migrate: bool | None,
+    strict: bool,
+) -> None:
     """Run the state manager until Ctrl-C or SIGTERM, which end it with status 0.
 
     What it keeps survives any end, kill -9 included: started again on the same database, it goes on.
@@ -92,6 +109,10 @@ def serve(host: str, port: int, database: str, api_key: str | None, without: tup
                 f"{host} can be reached from other machines, which needs a key of your choice: "
                 f"pass --api-key or set {KEY_VARIABLE}"
             )
+        if given is None and postgresql_url(database) is not None:
+            raise click.UsageError(
+                f"servers on PostgreSQL share a key of your choice: pass --api-key or set {KEY_VARIABLE}"
+            )
         settings = ServerSettings(
             api_key=given if given is not None else load_or_create_api_key(beside(database, API_KEY_SUFFIX)),
             database=database,
@@ -101,10 +122,11 @@ def serve(host: str, port: int, database: str, api_key: str | None, without: tup
             cors_origins=environment.cors_origins,
             without=frozenset(name for part in without for name in map(str.strip, part.split(",")) if name),
             strict=strict,
+            migrate=migrate,
         )
 
         def announce(url: str) -> None:
-            click.echo(f"State manager: {url} (database {database}); Ctrl-C ends it.")
+            click.echo(f"State manager: {url} (database {shown(database)}); Ctrl-C ends it.")
             click.echo("To use it from another terminal:")
             # A key that the user chose is the user's to keep: only one that was made here is shown.
             click.echo(_exports(url, None if given is not None else settings.api_key))
@@ -132,7 +154,9 @@ def dev(context: click.Context, database: str | None, script: Path, arguments: t
     _configure_logging(logging.WARNING)
     _take_stop_signals()
     console = Console(stderr=True)
-    kept = "temporary database" if database is None else f"database {database}"
+    if database is not None and postgresql_url(database) is not None:
+        raise click.UsageError("dev keeps its runs in a file; run `exospherehost serve` on PostgreSQL")
+    kept = "temporary database" if database is None else f"database {shown(database)}"
     with _plain_errors(), _database_or_temporary(database) as place:
         settings = ServerSettings(
             api_key=load_or_create_api_key(beside(place, API_KEY_SUFFIX)),
@@ -246,3 +270,6 @@ def _environment_for_script(server: ServerThread) -> dict[str, str]:
         spared = f"{spared},{DEFAULT_HOST}".lstrip(",")
         environment |= {"no_proxy": spared, "NO_PROXY": spared}
     return environment
+
+
+cli.add_command(db)

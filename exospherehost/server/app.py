@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from starlette.routing import BaseRoute, Match, Route, Router
@@ -24,6 +24,9 @@ from exospherehost.server.service.context import Context
 from exospherehost.server.service.waiting import WaitingRoom
 from exospherehost.server.settings import ServerSettings
 from exospherehost.server.sql_store import open_store
+
+# What another server did, and did not live to tell, is found so soon: leases it gave, schedules, states that wait.
+_LOOK_FOR_OTHERS_EVERY_MS = 5_000
 
 
 def create_app(
@@ -67,20 +70,27 @@ class _Application:
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
         settings = self._settings
         box = SecretBox(await asyncio.to_thread(settings.load_secrets_key))
-        store = await asyncio.to_thread(open_store, settings.database)
+        store = await asyncio.to_thread(
+            open_store, settings.database, migrate=settings.migrate, writers=settings.writers
+        )
         try:
             service = Service(
                 store, Context(box, clock=self._clock, random=self._random_number), strict=settings.strict
             )
             room = service.waiting_room
             store.when_states_wait(room.announce, wanted=room.is_occupied)
-            await service.spare_leases_after_start()
-            crons = Scheduler("crons", service.fire_crons, self._clock)
+            store.hear_others(room.announce, room.look_again, wanted=room.is_occupied)
+            # Where another server was at work all along, their holders could renew them.
+            if store.was_unattended:
+                await service.spare_leases_after_start()
+            every_ms = _LOOK_FOR_OTHERS_EVERY_MS if store.is_shared else None
+            crons = Scheduler("crons", service.fire_crons, self._clock, at_least_every_ms=every_ms)
             service.when_graphs_change(crons.wake)
             # Also where leases are not offered: the database may hold some from when they were.
-            leases = Scheduler("leases", service.end_expired_leases, self._clock)
+            leases = Scheduler("leases", service.end_expired_leases, self._clock, at_least_every_ms=every_ms)
             service.when_leases_are_given(leases.wake_by)
-            alarms = Scheduler("waiting", room.ring, self._clock)
+            ring = self._looking_too(room) if store.is_shared else room.ring
+            alarms = Scheduler("waiting", ring, self._clock, at_least_every_ms=every_ms)
             room.when_alarms_change(alarms.wake_by)
             self._router.routes = [*build_routes(service, settings), _document_route(settings)]
             running = [
@@ -101,6 +111,19 @@ class _Application:
                 await asyncio.wait(running)
         finally:
             await asyncio.to_thread(store.close)
+
+    def _looking_too(self, room: WaitingRoom) -> Callable[[], Awaitable[int | None]]:
+        """Return what rings the waiting room's alarms, and every few seconds has it look for itself."""
+        look_at = 0
+
+        async def ring() -> int | None:
+            nonlocal look_at
+            if self._clock.now_ms() >= look_at:
+                look_at = self._clock.now_ms() + _LOOK_FOR_OTHERS_EVERY_MS
+                room.look_again()
+            return await room.ring()
+
+        return ring
 
     async def _close_when_stopping(self, room: WaitingRoom) -> None:
         await self._stopping.wait()

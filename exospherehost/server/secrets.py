@@ -15,6 +15,9 @@ from exospherehost.server.errors import StartupError
 from exospherehost.server.private_files import read_or_create
 
 KEY_VARIABLE = "EXOSPHERE_SECRETS_KEY"
+HOW_TO_MAKE_A_KEY = (
+    "Make one with: python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+)
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 
@@ -74,8 +77,7 @@ def parse_key(text: str, source: str) -> bytes:
         key = b""
     if len(key) != _KEY_BYTES:
         raise StartupError(
-            f"{source} does not hold a key of {_KEY_BYTES} bytes in URL-safe base64. Make one with: "
-            "python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+            f"{source} does not hold a key of {_KEY_BYTES} bytes in URL-safe base64. {HOW_TO_MAKE_A_KEY}"
         )
     return key
 

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exospherehost.server.database_url import database_path, postgresql_url, shown
 from exospherehost.server.errors import StartupError
 from exospherehost.server.private_files import read_or_create
+from exospherehost.server.secrets import HOW_TO_MAKE_A_KEY, load_or_create_key, parse_key
 from exospherehost.server.secrets import KEY_VARIABLE as SECRETS_KEY_VARIABLE
-from exospherehost.server.secrets import load_or_create_key, parse_key
-from exospherehost.server.sql_store import database_path
+from exospherehost.server.sql_store import DEFAULT_WRITERS
 from exospherehost.server.store import StoreError
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ DEFAULT_CORS_ORIGINS = (
     "http://127.0.0.1:3001",
 )
 DEFAULT_LARGEST_BODY = 64 * 1024 * 1024
+MOST_WRITERS = 64
 OFFERED_EXTENSIONS = frozenset({"trigger-states", "wait", "lease", "context", "batch-report", "idempotency"})
 """The extensions of the contract that this server has."""
 
@@ -43,7 +45,8 @@ class ServerSettings:
 
     Attributes:
         api_key: What clients must send as ``x-api-key``.
-        database: A file's path, or a URL such as ``sqlite:///PATH``.
+        database: A file's path, or a URL such as ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/NAME``; in no
+            repr, since it may hold a password.
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
         secrets_key: 32 bytes; None takes the key from the file beside the database, made where it is missing.
@@ -51,10 +54,13 @@ class ServerSettings:
         largest_body: The most bytes that a request's body may have.
         without: Names of extensions not to offer.
         strict: Refuse graphs that the hosted service would refuse or treat otherwise.
+        migrate: Whether to make or upgrade the database's schema at the start; None does so for a file, and not for
+            PostgreSQL.
+        writers: How many transactions write at once on PostgreSQL.
     """
 
     api_key: str = field(repr=False)
-    database: str | Path = DEFAULT_DATABASE
+    database: str | Path = field(default=DEFAULT_DATABASE, repr=False)
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     secrets_key: bytes | None = field(default=None, repr=False)
@@ -62,6 +68,8 @@ class ServerSettings:
     largest_body: int = DEFAULT_LARGEST_BODY
     without: frozenset[str] = frozenset()
     strict: bool = False
+    migrate: bool | None = None
+    writers: int = DEFAULT_WRITERS
 
     def __post_init__(self) -> None:
         if not self.api_key.strip():
@@ -73,6 +81,8 @@ class ServerSettings:
             raise StartupError(
                 f"no such extension: {', '.join(sorted(unknown))}; there are: {', '.join(sorted(OFFERED_EXTENSIONS))}"
             )
+        if not 1 <= self.writers <= MOST_WRITERS:
+            raise StartupError(f"there are {self.writers} writers: give 1 to {MOST_WRITERS}")
 
     @property
     def extensions(self) -> frozenset[str]:
@@ -88,13 +98,18 @@ class ServerSettings:
         if self.secrets_key is not None:
             return parse_key(base64.urlsafe_b64encode(self.secrets_key).decode("ascii"), "the setting secrets_key")
         try:
+            if postgresql_url(self.database) is not None:
+                raise StartupError(
+                    f"servers on PostgreSQL share the key that secrets are sealed with: set {SECRETS_KEY_VARIABLE}, to "
+                    f"the same value for each. {HOW_TO_MAKE_A_KEY}"
+                )
             path = beside(self.database, "secrets-key")
             if not path.exists() and database_path(self.database).exists():
                 _log.warning(
                     "event=secrets_key_made path=%s database=%s what=secrets stored before cannot be read: restore the "
                     "file or set %s, or store the graphs that have secrets again",
                     path,
-                    self.database,
+                    shown(self.database),
                     SECRETS_KEY_VARIABLE,
                 )
             return load_or_create_key(path)

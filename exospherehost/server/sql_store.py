@@ -1,7 +1,7 @@
-"""The store on SQLAlchemy Core: one thread that writes, a few that read.
+"""The store on SQLAlchemy Core: threads that write, one or several as the database bears it, and a few that read.
 
-Every write goes through one queue. Its thread takes all that waits, runs each unit in a savepoint of one
-transaction and commits once, so that the cost of making things durable is shared by those who wait for it.
+Every write goes through one queue. A writing thread takes all that waits, runs each unit as if it were alone, in one
+transaction, and commits once, so that the cost of making things durable is shared by those who wait for it.
 """
 
 from __future__ import annotations
@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
-
-from sqlalchemy import Connection, Engine
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from types import ModuleType
+from typing import Protocol, TypeVar
 
 from exospherehost.server import sqlite
-from exospherehost.server.migrations import upgrade
+from exospherehost.server.database_url import database_path, postgresql_url
+from exospherehost.server.migrations import prepare
 from exospherehost.server.records import WaitingState
-from exospherehost.server.sql_base import TransactionLost, savepoint
 from exospherehost.server.sql_unit import SqlUnit
+from exospherehost.server.sql_writer import Busy, LoneWriter, Task, Writer
 from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention, Reader, StoreError, UnitOfWork
+
+__all__ = ["SqlStore", "database_path", "open_store"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -33,60 +36,169 @@ T = TypeVar("T")
 _READERS = 4
 _LARGEST_BATCH = 128
 _MOST_ATTEMPTS = 8
+_LONGEST_BUSY_SECONDS = 30.0
+DEFAULT_WRITERS = 4
+"""How many transactions write at once where the database lets several."""
 
 
-class _Task:
-    """One unit that waits for the writer, and whom to tell."""
+class Database(Protocol):
+    """What is particular to a database."""
 
-    __slots__ = ("error", "future", "loop", "result", "work")
+    @property
+    def writers(self) -> int:
+        """How many transactions may write at once."""
+        ...
 
-    def __init__(self, work: Callable[[UnitOfWork], Any], loop: asyncio.AbstractEventLoop) -> None:
-        self.work = work
-        self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self.result: Any = None
-        self.error: BaseException | None = None
+    @property
+    def was_unattended(self) -> bool:
+        """Whether no other server had the database open when this one opened it."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may work on it meanwhile."""
+        ...
+
+    def new_writer(self) -> Writer:
+        """Return what a writing thread runs units with."""
+        ...
+
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """Run ``work`` on a consistent view."""
+        ...
+
+    def tell_others(self, waiting: Sequence[WaitingState]) -> None:
+        """Let other servers know of states that a commit has made wait, without waiting for them."""
+        ...
+
+    def listen(
+        self, notify: Callable[[Sequence[WaitingState]], None], missed: Callable[[], None], wanted: Callable[[], bool]
+    ) -> None:
+        """Have ``notify`` called, in any thread, with what other servers tell, and ``missed`` where that was lost."""
+        ...
+
+    def stop_waiting(self) -> None:
+        """Wait no longer for a database that is away."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class SqliteDatabase:
+    """A SQLite file: one writes at a time, and no other server does.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StoreError: It cannot be opened, or its schema is of a newer version.
+    """
+
+    writers = 1
+    was_unattended = True
+    is_shared = False
+
+    def __init__(self, path: Path, *, migrate: bool = True) -> None:
+        self._writer, self._reader = sqlite.open_engines(path, readers=_READERS)
+        try:
+            prepare(self._writer, str(path), migrate=migrate)
+        except BaseException:
+            self.close()
+            raise
+        self._statements = Statements(self._reader.dialect)
+
+    def new_writer(self) -> Writer:
+        """Return what the writing thread runs units with."""
+        return LoneWriter(self._writer, Statements(self._writer.dialect))
+
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """Run ``work`` on a consistent view."""
+        with self._reader.connect() as connection, connection.begin():
+            return work(SqlUnit(connection, self._statements))
+
+    def tell_others(self, waiting: Sequence[WaitingState]) -> None:
+        """There are none."""
+
+    def listen(
+        self, notify: Callable[[Sequence[WaitingState]], None], missed: Callable[[], None], wanted: Callable[[], bool]
+    ) -> None:
+        """There is nothing to hear."""
+
+    def stop_waiting(self) -> None:
+        """It is never away."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.dispose()
+        self._writer.dispose()
 
 
 class SqlStore:
     """A store on a database that SQLAlchemy reaches.
 
     Args:
-        writer: The engine of the one connection that writes.
-        reader: The engine to read through.
+        database: The database.
     """
 
-    def __init__(self, writer: Engine, reader: Engine) -> None:
-        self._writer = writer
-        self._reader = reader
-        self._write_statements = Statements(writer.dialect)
-        self._read_statements = Statements(reader.dialect)
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="exosphere-read")
-        self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._closed = False
         self._notify: Callable[[Sequence[WaitingState]], None] | None = None
-        self._thread = threading.Thread(target=self._write_loop, name="exosphere-write", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._write_loop, name=f"exosphere-write-{number}", daemon=True)
+            for number in range(database.writers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def was_unattended(self) -> bool:
+        """Whether no other server had the database open when this one opened it."""
+        return self._database.was_unattended
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may work on the database meanwhile."""
+        return self._database.is_shared
 
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Run ``work`` on a consistent view, in a reading thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._database.read, work)
 
-    async def write(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run ``work`` as one unit in the writing thread, and return once it is durable."""
-        if self._closed:
-            raise StoreError("the store is closed")
-        for attempt in range(1, _MOST_ATTEMPTS + 1):
-            task = _Task(work, asyncio.get_running_loop())
+    async def write(self, work: Callable[[UnitOfWork], T], *, concerns: str | None = None) -> T:
+        """Run ``work`` as one unit in a writing thread, and return once it is durable.
+
+        Args:
+            work: The unit.
+            concerns: The id of the state that it is about, if that is known: it may then be read ahead.
+        """
+        lost_races = 0
+        busy_until: float | None = None
+        while True:
+            if self._closed:
+                raise StoreError("the store is closed")
+            task = Task(work, asyncio.get_running_loop(), concerns=concerns, patient=busy_until is not None)
             self._queue.put(task)
             try:
                 result: T = await task.future
+            except Busy as busy:
+                now = time.monotonic()
+                if busy_until is None:
+                    busy_until = now + _LONGEST_BUSY_SECONDS
+                if now > busy_until:
+                    raise StoreError(f"the database did not get to it in time: {busy}") from busy
+                # Not all at the same moment: those that were in each other's way would be again.
+                await asyncio.sleep(busy.pause * (0.5 + random.random()))  # noqa: S311 (guards nothing)
             except Contention:
-                if attempt == _MOST_ATTEMPTS:
+                lost_races += 1
+                if lost_races == _MOST_ATTEMPTS:
                     raise
             else:
                 return result
-        raise AssertionError("unreachable")
 
     def when_states_wait(self, notify: Callable[[Sequence[WaitingState]], None], *, wanted: Callable[[], bool]) -> None:
         """Have ``notify`` called, on the running event loop, with the states that a commit has made wait for a claim.
@@ -105,52 +217,59 @@ class SqlStore:
 
         self._notify = tell
 
+    def hear_others(
+        self,
+        notify: Callable[[Sequence[WaitingState]], None],
+        missed: Callable[[], None],
+        *,
+        wanted: Callable[[], bool],
+    ) -> None:
+        """Have ``notify`` called, on the running event loop, with what other servers' commits have made wait.
+
+        Args:
+            notify: What is called.
+            missed: Called where some of it may have been lost: any state may wait now.
+            wanted: Tells, in any thread, whether anybody wants to know.
+        """
+        loop = asyncio.get_running_loop()
+        self._database.listen(
+            lambda waiting: _call_on(loop, notify, waiting),
+            lambda: _call_on(loop, lambda _nothing: missed(), None),
+            wanted,
+        )
+
     def close(self) -> None:
         """Finish the units that wait, then let go of the database."""
         if self._closed:
             return
         self._closed = True
-        self._queue.put(None)
-        self._thread.join()
+        self._database.stop_waiting()
+        for _thread in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
         self._readers.shutdown()
-        self._reader.dispose()
-        self._writer.dispose()
-
-    def _read(self, work: Callable[[Reader], T]) -> T:
-        with self._reader.connect() as connection, connection.begin():
-            return work(SqlUnit(connection, self._read_statements))
+        self._database.close()
 
     def _write_loop(self) -> None:
-        connection: Connection | None = None
+        writer = self._database.new_writer()
         open_ended = True
         while open_ended:
             batch, open_ended = self._next_batch()
             if not batch:
                 continue
-            waiting: Sequence[WaitingState] = ()
-            try:
-                if connection is None:
-                    connection = self._writer.connect()
-                waiting = _run_batch(connection, self._write_statements, batch)
-            except BaseException as error:  # noqa: BLE001 (the thread must outlive any failure, and tell who waits)
-                _log.error("event=write_failed units=%d", len(batch), exc_info=True)
-                for task in batch:
-                    task.error = task.error or error
-                if connection is not None:
-                    # Whatever state it is in, the next batch gets a fresh one.
-                    connection.invalidate()
-                    connection.close()
-                    connection = None
-            if waiting and self._notify is not None:
-                self._notify(waiting)
+            waiting = writer.run(batch)
+            if waiting:
+                if self._notify is not None:
+                    self._notify(waiting)
+                self._database.tell_others(waiting)
             _resolve(batch)
-        if connection is not None:
-            connection.close()
+        writer.close()
 
-    def _next_batch(self) -> tuple[list[_Task], bool]:
+    def _next_batch(self) -> tuple[list[Task], bool]:
         """Wait for a unit and take those behind it; the flag turns false at the end of all."""
         task = self._queue.get()
-        batch: list[_Task] = []
+        batch: list[Task] = []
         while task is not None:
             batch.append(task)
             if len(batch) == _LARGEST_BATCH:
@@ -162,27 +281,8 @@ class SqlStore:
         return batch, False
 
 
-def _run_batch(connection: Connection, statements: Statements, batch: list[_Task]) -> Sequence[WaitingState]:
-    """Run units in one transaction, each as if it were alone, and return what they made wait for a claim.
-
-    Raises:
-        Exception: The transaction as a whole failed, and with it every unit.
-    """
-    with connection.begin():
-        unit = SqlUnit(connection, statements)
-        for task in batch:
-            try:
-                with savepoint(connection, "unit"):
-                    task.result = task.work(unit)
-            except TransactionLost:
-                raise
-            except Exception as error:  # noqa: BLE001 (whatever a unit raises belongs to its caller)
-                task.error = error
-    return unit.waiting
-
-
-def _resolve(batch: list[_Task]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Task]] = {}
+def _resolve(batch: list[Task]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[Task]] = {}
     for task in batch:
         by_loop.setdefault(task.loop, []).append(task)
     for loop, tasks in by_loop.items():
@@ -194,10 +294,10 @@ def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[T], None], val
         loop.call_soon_threadsafe(function, value)
     except RuntimeError:
         # The loop is gone, and with it everyone who waited there.
-        _log.debug("event=results_dropped function=%s", function.__name__)
+        _log.debug("event=results_dropped function=%s", getattr(function, "__name__", ""))
 
 
-def _tell(tasks: list[_Task]) -> None:
+def _tell(tasks: list[Task]) -> None:
     for task in tasks:
         if task.future.done():
             continue
@@ -207,44 +307,35 @@ def _tell(tasks: list[_Task]) -> None:
             task.future.set_exception(task.error)
 
 
-def open_store(database: str | Path) -> SqlStore:
-    """Open a database, bring its schema up to date and return the store on it.
+def open_store(database: str | Path, *, migrate: bool | None = None, writers: int = DEFAULT_WRITERS) -> SqlStore:
+    """Open a database and return the store on it.
 
     Args:
-        database: A file's path, or an SQLAlchemy URL.
+        database: A file's path, or a URL.
+        migrate: Whether to bring an older schema up to date; None does so for a file, and not for PostgreSQL, where
+            other servers may be at work on it.
+        writers: How many transactions write at once, where the database lets several.
 
     Raises:
-        StoreError: It cannot be opened, is not supported, or was written by a newer version.
+        StoreError: It cannot be opened, is not supported, has an older schema that is not to be brought up to date, or
+            was written by a newer version.
     """
-    writer, reader = sqlite.open_engines(database_path(database), readers=_READERS)
-    try:
-        upgrade(writer)
-    except BaseException:
-        writer.dispose()
-        reader.dispose()
-        raise
-    return SqlStore(writer, reader)
+    url = postgresql_url(database)
+    if url is None:
+        return SqlStore(SqliteDatabase(database_path(database), migrate=migrate is not False))
+    postgresql = load_postgresql()
+    return SqlStore(postgresql.PostgresDatabase(url, migrate=migrate is True, writers=writers, readers=_READERS))
 
 
-def database_path(database: str | Path) -> Path:
-    """Return the file that a database setting names.
+def load_postgresql() -> ModuleType:
+    """Return the module about PostgreSQL, whose driver is only installed where it is wanted.
 
     Raises:
-        StoreError: It is a URL of a database that is not supported, or it names no file.
+        StoreError: The driver is missing.
     """
-    path = database if isinstance(database, Path) else Path(_file_in_url(database) if "://" in database else database)
-    if not path.name or path.is_dir():
-        raise StoreError(f"cannot open the database {path}: it is a folder; give the path of a file in it")
-    return path
-
-
-def _file_in_url(database: str) -> str:
     try:
-        url = make_url(database)
-    except ArgumentError as error:
-        raise StoreError("the database URL cannot be read") from error
-    if url.get_backend_name() != "sqlite":
-        raise StoreError(f"the database {url.get_backend_name()!r} is not supported: give a path or sqlite:///PATH")
-    if not url.database or url.database == ":memory:":
-        raise StoreError("the database must be a file: give a path or sqlite:///PATH")
-    return url.database
+        return import_module("exospherehost.server.postgresql")
+    except ImportError as error:
+        raise StoreError(
+            f"PostgreSQL needs a driver that is not installed ({error}): pip install 'exospherehost[postgres]'"
+        ) from error

@@ -228,12 +228,27 @@ class UnitOfWork(Reader, Protocol):
 class Store(Protocol):
     """A database, used from one event loop."""
 
+    @property
+    def was_unattended(self) -> bool:
+        """Whether no other server had the database open when this one opened it."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may work on the database meanwhile."""
+        ...
+
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Run ``work`` on a consistent view, off the event loop."""
         ...
 
-    async def write(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run ``work`` as one unit, off the event loop, and return once it is durable."""
+    async def write(self, work: Callable[[UnitOfWork], T], *, concerns: str | None = None) -> T:
+        """Run ``work`` as one unit, off the event loop, and return once it is durable.
+
+        Args:
+            work: The unit.
+            concerns: The id of the state that it is about, if that is known: it may then be read ahead.
+        """
         ...
 
     def when_states_wait(self, notify: Callable[[Sequence[WaitingState]], None], *, wanted: Callable[[], bool]) -> None:
@@ -244,6 +259,22 @@ class Store(Protocol):
         Args:
             notify: What is called.
             wanted: Tells, in any thread and after the commit, whether anybody wants to know.
+        """
+        ...
+
+    def hear_others(
+        self,
+        notify: Callable[[Sequence[WaitingState]], None],
+        missed: Callable[[], None],
+        *,
+        wanted: Callable[[], bool],
+    ) -> None:
+        """Have ``notify`` called, on the running event loop, with what other servers' commits have made wait.
+
+        Args:
+            notify: What is called.
+            missed: Called where some of it may have been lost: any state may wait now.
+            wanted: Tells, in any thread, whether anybody wants to know.
         """
         ...
 

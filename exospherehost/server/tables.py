@@ -191,3 +191,13 @@ trigger_keys = Table(
     Column("state_ids", Text),
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
+
+# What each writing connection committed last: asked when a connection is lost while a commit is under way.
+# Used on PostgreSQL alone.
+writer_marks = Table(
+    "writer_marks",
+    metadata,
+    Column("writer", String(32), primary_key=True),
+    Column("mark", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
