@@ -33,6 +33,7 @@ from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
 from exospherehost.server.access_log import LOGGER as ACCESS_LOGGER
 from exospherehost.server.access_log import AccessLogForm
+from exospherehost.server.database_url import postgresql_url, shown
 from exospherehost.server.errors import StartupError
 from exospherehost.server.run import ServerThread
 from exospherehost.server.run import serve as run_server
@@ -78,12 +79,18 @@ def cli() -> None:
     default=DEFAULT_DATABASE,
     show_default=True,
     metavar="PATH|URL",
-    help="Where everything is kept: a file, made where there is none, or a URL such as sqlite:///PATH.",
+    help="Where everything is kept: a file, made where there is none, or a URL such as sqlite:///PATH or "
+    "postgresql://USER:PASSWORD@HOST/NAME.",
+)
+@click.option(
+    "--migrate/--no-migrate",
+    default=None,
+    help="Whether to make or upgrade the database's schema first. Default: of a file, but not of PostgreSQL.",
 )
 @click.option(
     "--api-key",
     metavar="KEY",
-    help=f"What clients must send. Default: {KEY_VARIABLE}, else a key that is made and kept beside the database.",
+    help=f"What clients must send. Default: {KEY_VARIABLE}, else a key that is made and kept beside the database file.",
 )
 @click.option(
     "--without",
@@ -168,6 +175,7 @@ def serve(
     keep_runs: timedelta | None,
     synchronous: str,
     *,
+    migrate: bool | None,
     strict: bool,
 ) -> None:
     """Run the state manager until Ctrl-C or SIGTERM, which end it with status 0.
@@ -187,6 +195,10 @@ def serve(
             )
         if ssl_keyfile is not None and ssl_certfile is None:
             raise click.UsageError("--ssl-keyfile needs --ssl-certfile")
+        if given is None and postgresql_url(database) is not None:
+            raise click.UsageError(
+                f"servers on PostgreSQL share a key of your choice: pass --api-key or set {KEY_VARIABLE}"
+            )
         settings = ServerSettings(
             api_key=given if given is not None else load_or_create_api_key(beside(database, API_KEY_SUFFIX)),
             database=database,
@@ -207,10 +219,11 @@ def serve(
             trusted_proxies=_listed(forwarded_allow_ips),
             keep_runs=keep_runs,
             synchronous=synchronous,
+            migrate=migrate,
         )
 
         def announce(url: str) -> None:
-            click.echo(f"State manager: {url} (database {database}); Ctrl-C ends it.")
+            click.echo(f"State manager: {url} (database {shown(database)}); Ctrl-C ends it.")
             click.echo("To use it from another terminal:")
             # A key that the user chose is the user's to keep: only one that was made here is shown.
             click.echo(_exports(url, None if given is not None else settings.api_key))
@@ -238,7 +251,9 @@ def dev(context: click.Context, database: str | None, script: Path, arguments: t
     _configure_logging(logging.WARNING)
     _take_stop_signals()
     console = Console(stderr=True)
-    kept = "temporary database" if database is None else f"database {database}"
+    if database is not None and postgresql_url(database) is not None:
+        raise click.UsageError("dev keeps its runs in a file; run `exospherehost serve` on PostgreSQL")
+    kept = "temporary database" if database is None else f"database {shown(database)}"
     with _plain_errors(), _database_or_temporary(database) as place:
         environment = read_environment()
         settings = ServerSettings(

@@ -7,7 +7,7 @@ import contextlib
 import json
 import random
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from exospherehost.server import answers
 from exospherehost.server.access import Access, Gate
 from exospherehost.server.access_log import AccessLog
 from exospherehost.server.clock import Clock, SystemClock
+from exospherehost.server.database_url import postgresql_url
 from exospherehost.server.document import full_document, offered_document
 from exospherehost.server.metrics import Metrics
 from exospherehost.server.middleware import Edge, with_cross_origin_rules
@@ -38,6 +39,9 @@ from exospherehost.server.service.following import Followers
 from exospherehost.server.service.waiting import WaitingRoom
 from exospherehost.server.settings import ServerSettings
 from exospherehost.server.sql_store import SqlStore, open_store
+
+# What another server did, and did not live to tell, is found so soon: leases it gave, schedules, states that wait.
+_LOOK_FOR_OTHERS_EVERY_MS = 5_000
 
 
 def create_app(
@@ -62,7 +66,7 @@ def create_app(
             for states are then answered at once, streams of events end, and each answer is the last of its connection.
     """
     draining, stopping = draining or threading.Event(), stopping or asyncio.Event()
-    metrics = Metrics(database="sqlite")
+    metrics = Metrics(database="sqlite" if postgresql_url(settings.database) is None else "postgresql")
     application = _Application(settings, clock or SystemClock(), random_number, metrics, draining, stopping)
     edge = Edge(
         application,
@@ -105,9 +109,15 @@ class _Application:
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
         settings = self._settings
         box = await asyncio.to_thread(settings.open_secret_box)
-        logs_events = "events" in settings.extensions
         store = await asyncio.to_thread(
-            partial(open_store, settings.database, synchronous=settings.synchronous, logs_events=logs_events)
+            partial(
+                open_store,
+                settings.database,
+                migrate=settings.migrate,
+                writers=settings.writers,
+                synchronous=settings.synchronous,
+                logs_events="events" in settings.extensions,
+            )
         )
         try:
             service = Service(
@@ -116,13 +126,23 @@ class _Application:
             room, followers = service.waiting_room, service.followers
             store.when_states_wait(room.announce, wanted=room.is_occupied)
             store.when_runs_change(followers.announce, wanted=followers.is_occupied)
-            await service.spare_leases_after_start()
-            crons = Scheduler("crons", service.fire_crons, self._clock)
+
+            def look_again() -> None:
+                room.look_again()
+                followers.look_again()
+
+            store.when_news_are_missed(look_again)
+            # Where another server was at work all along, their holders could renew them.
+            if store.was_unattended:
+                await service.spare_leases_after_start()
+            every_ms = _LOOK_FOR_OTHERS_EVERY_MS if store.is_shared else None
+            crons = Scheduler("crons", service.fire_crons, self._clock, at_least_every_ms=every_ms)
             service.when_graphs_change(crons.wake)
             # Also where leases are not offered: the database may hold some from when they were.
-            leases = Scheduler("leases", service.end_expired_leases, self._clock)
+            leases = Scheduler("leases", service.end_expired_leases, self._clock, at_least_every_ms=every_ms)
             service.when_leases_are_given(leases.wake_by)
-            alarms = Scheduler("waiting", room.ring, self._clock)
+            ring = self._looking_too(room) if store.is_shared else room.ring
+            alarms = Scheduler("waiting", ring, self._clock, at_least_every_ms=every_ms)
             room.when_alarms_change(alarms.wake_by)
             store.observe(self._metrics)
             gate = Gate(settings.api_key, store, self._clock)
@@ -158,6 +178,19 @@ class _Application:
                 await asyncio.wait(running)
         finally:
             await asyncio.to_thread(store.close)
+
+    def _looking_too(self, room: WaitingRoom) -> Callable[[], Awaitable[int | None]]:
+        """Return what rings the waiting room's alarms, and every few seconds has it look for itself."""
+        look_at = 0
+
+        async def ring() -> int | None:
+            nonlocal look_at
+            if self._clock.now_ms() >= look_at:
+                look_at = self._clock.now_ms() + _LOOK_FOR_OTHERS_EVERY_MS
+                room.look_again()
+            return await room.ring()
+
+        return ring
 
     def _metrics_page(self, store: SqlStore, room: WaitingRoom, gate: Gate) -> MetricsPage:
         return MetricsPage(

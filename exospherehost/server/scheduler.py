@@ -19,9 +19,19 @@ class Scheduler:
         name: What the log calls it.
         work: Does what is due, and returns when to do it next (epoch milliseconds; None: once woken).
         clock: The time to go by.
+        at_least_every_ms: How long to sleep at most, in milliseconds, where others may bring about what is to be done;
+            None for as long as it takes.
     """
 
-    def __init__(self, name: str, work: Callable[[], Awaitable[int | None]], clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[int | None]],
+        clock: Clock,
+        *,
+        at_least_every_ms: int | None = None,
+    ) -> None:
+        self._at_least_every_ms = at_least_every_ms
         self._name = name
         self._work = work
         self._clock = clock
@@ -48,5 +58,8 @@ class Scheduler:
             except Exception:  # noqa: BLE001 (whatever went wrong, the next thing due must be done)
                 _log.exception("event=scheduler_failed name=%s retry_in_ms=%d", self._name, _PAUSE_AFTER_FAILURE_MS)
                 next_at = self._clock.now_ms() + _PAUSE_AFTER_FAILURE_MS
+            if self._at_least_every_ms is not None:
+                latest = self._clock.now_ms() + self._at_least_every_ms
+                next_at = latest if next_at is None else min(next_at, latest)
             self._sleeps_until = next_at
             await self._clock.wait(self._changed, next_at)

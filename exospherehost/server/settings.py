@@ -12,11 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from exospherehost.server.access_log import AccessLogForm
+from exospherehost.server.database_url import database_path, postgresql_url, shown
 from exospherehost.server.errors import StartupError
 from exospherehost.server.private_files import read_or_create
+from exospherehost.server.secrets import HOW_TO_MAKE_A_KEY, SecretBox, load_or_create_keys, make_key, parse_keys
 from exospherehost.server.secrets import KEY_VARIABLE as SECRETS_KEY_VARIABLE
-from exospherehost.server.secrets import SecretBox, load_or_create_keys, make_key, parse_keys
-from exospherehost.server.sql_store import database_path
+from exospherehost.server.sql_store import DEFAULT_WRITERS
 from exospherehost.server.store import StoreError
 from exospherehost.server.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
 from exospherehost.server.tls import TlsFiles
@@ -39,6 +40,7 @@ DEFAULT_LARGEST_BODY = 64 * 1024 * 1024
 DEFAULT_SHUTDOWN_GRACE = 10
 DEFAULT_MOST_CONNECTIONS = 10_000
 DEFAULT_BODY_SECONDS = 30.0
+MOST_WRITERS = 64
 OFFERED_EXTENSIONS = frozenset(
     {
         "trigger-states",
@@ -63,7 +65,8 @@ class ServerSettings:
 
     Attributes:
         api_key: What clients must send as ``x-api-key``.
-        database: A file's path, or a URL such as ``sqlite:///PATH``.
+        database: A file's path, or a URL such as ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/NAME``; in no
+            repr, since it may hold a password.
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
         secrets_key: 32 bytes; None takes the key from the file beside the database, made where it is missing.
@@ -86,10 +89,13 @@ class ServerSettings:
         keep_runs: How long runs stay after they have ended, or last changed; None for ever.
         synchronous: On SQLite, ``full``: what has been answered outlives a crash of the machine or a power cut; or
             ``normal``: it outlives a crash of the program, but the last moments may be lost with the machine.
+        migrate: Whether to make or upgrade the database's schema at the start; None does so for a file, and not for
+            PostgreSQL.
+        writers: How many transactions write at once on PostgreSQL.
     """
 
     api_key: str = field(repr=False)
-    database: str | Path = DEFAULT_DATABASE
+    database: str | Path = field(default=DEFAULT_DATABASE, repr=False)
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     secrets_key: bytes | None = field(default=None, repr=False)
@@ -108,6 +114,8 @@ class ServerSettings:
     body_seconds: float = DEFAULT_BODY_SECONDS
     keep_runs: timedelta | None = None
     synchronous: str = SYNCHRONOUS[0]
+    migrate: bool | None = None
+    writers: int = DEFAULT_WRITERS
 
     def __post_init__(self) -> None:
         if self.keep_runs is not None and self.keep_runs <= timedelta(0):
@@ -127,6 +135,8 @@ class ServerSettings:
             raise StartupError(
                 f"no such extension: {', '.join(sorted(unknown))}; there are: {', '.join(sorted(OFFERED_EXTENSIONS))}"
             )
+        if not 1 <= self.writers <= MOST_WRITERS:
+            raise StartupError(f"there are {self.writers} writers: give 1 to {MOST_WRITERS}")
 
     @property
     def extensions(self) -> frozenset[str]:
@@ -145,13 +155,18 @@ class ServerSettings:
                 raise StartupError("the setting secrets_key does not hold a key of 32 bytes")
             return SecretBox(*keys)
         try:
+            if postgresql_url(self.database) is not None:
+                raise StartupError(
+                    f"servers on PostgreSQL share the key that secrets are sealed with: set {SECRETS_KEY_VARIABLE}, to "
+                    f"the same value for each. {HOW_TO_MAKE_A_KEY}"
+                )
             path = secrets_key_file(self.database)
             if not path.exists() and database_path(self.database).exists():
                 _log.warning(
                     "event=secrets_key_made path=%s database=%s what=secrets stored before cannot be read: restore the "
                     "file or set %s, or store the graphs that have secrets again",
                     path,
-                    self.database,
+                    shown(self.database),
                     SECRETS_KEY_VARIABLE,
                 )
             return SecretBox(*load_or_create_keys(path), file=path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,18 +24,29 @@ class SqlPart:
     def __init__(self, connection: Connection, statements: Statements) -> None:
         self._connection = connection
         self._statements = statements
+        # Whether anything has been written that a rollback would undo.
+        self._has_written = False
 
     def _run(self, statement: Executable, **values: Any) -> int:
         """Execute a change and return how many rows it concerned."""
-        return self._statements.change(self._connection, statement, values)
+        changed = self._statements.change(self._connection, statement, values)
+        self._has_written |= changed != 0
+        return changed
+
+    def _run_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a change once for each of the rows."""
+        self._has_written = True
+        self._statements.change_many(self._connection, statement, rows)
 
     def _rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
-        return self._statements.rows(self._connection, statement, values)
+        rows = self._statements.rows(self._connection, statement, values)
+        self._has_written |= statement.is_dml and bool(rows)
+        return rows
 
     def _row(self, statement: Executable, **values: Any) -> Any:
         """Return the first row, or None."""
         # All are fetched: a statement that changes and returns is only done with its last row.
-        rows = self._statements.rows(self._connection, statement, values)
+        rows = self._rows(statement, **values)
         return rows[0] if rows else None
 
     def _scalar(self, statement: Executable, **values: Any) -> Any:

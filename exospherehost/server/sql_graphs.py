@@ -103,6 +103,9 @@ _END_CRON = delete(crons).where(*_AS_READ)
 class SqlGraphs(SqlPart):
     """Nodes, graphs with their versions, and schedules."""
 
+    # By this name another database may change it.
+    find_graph_statement = _FIND_GRAPH
+
     def list_nodes(self, namespace: str) -> list[NodeRecord]:
         """Return a namespace's nodes in the order of their first registration."""
         return [_node(row) for row in self._rows(_LIST_NODES, namespace=namespace)]
@@ -143,7 +146,7 @@ class SqlGraphs(SqlPart):
 
     def find_graph(self, namespace: str, name: str) -> GraphRecord | None:
         """Return a graph with its latest version."""
-        row = self._row(_FIND_GRAPH, namespace=namespace, name=name)
+        row = self._row(self.find_graph_statement, namespace=namespace, name=name)
         return None if row is None else _graph(row)
 
     def list_graphs(self, namespace: str) -> list[GraphRecord]:
@@ -195,7 +198,7 @@ class SqlGraphs(SqlPart):
                 updated_at=now_ms,
             )
         self._run(_DROP_VERSIONS, of_key=graph_key)
-        return _graph(self._row(_FIND_GRAPH, namespace=namespace, name=name))
+        return _graph(self._row(self.find_graph_statement, namespace=namespace, name=name))
 
     def hold_graph(self, namespace: str, name: str) -> GraphRecord | None:
         """Return a graph as :meth:`find_graph` does, which is not deleted before this unit has ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import BigInteger, bindparam, delete, insert, select
 
 from exospherehost.server.records import TriggerKeyRecord
 from exospherehost.server.sql_base import SqlPart, binds, dump, load
@@ -18,11 +18,12 @@ _DROP = delete(keys).where(*_OF_KEY)
 _ADD = insert(keys).values(
     binds("namespace", "graph_name", "idempotency_key", "digest", "run_id", "state_ids", "expires_at")
 )
+DROP_AS_READ = _DROP.where(keys.c.run_id == bindparam("was_run_id"))
 _EXPIRED = (
     select(keys.c.namespace, keys.c.graph_name, keys.c.idempotency_key)
     .where(keys.c.expires_at <= bindparam("now_ms"))
     .order_by(keys.c.expires_at)
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit", type_=BigInteger))
 )
 
 
@@ -40,7 +41,7 @@ class SqlKeys(SqlPart):
 
     def save_trigger_key(self, record: TriggerKeyRecord) -> None:
         """Keep what a trigger was answered, in place of what was kept under its key."""
-        self._run(_DROP, of_namespace=record.namespace, of_graph=record.graph_name, of_key=record.key)
+        self._make_way_for(record)
         self._run(
             _ADD,
             namespace=record.namespace,
@@ -51,6 +52,9 @@ class SqlKeys(SqlPart):
             state_ids=None if record.state_ids is None else dump(record.state_ids),
             expires_at=record.expires_at,
         )
+
+    def _make_way_for(self, record: TriggerKeyRecord) -> None:
+        self._run(_DROP, of_namespace=record.namespace, of_graph=record.graph_name, of_key=record.key)
 
     def drop_trigger_keys(self, now_ms: int, *, limit: int) -> int:
         """Drop some of the idempotency keys that have expired, and return how many."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import BigInteger, bindparam, literal_column, select, update
 
 from exospherehost.server.sql_base import SqlPart
 from exospherehost.server.tables import states
@@ -12,7 +12,7 @@ _EXPIRED = (
     select(states.c.id)
     .where(_LEASED, states.c.lease_expires_at <= bindparam("now_ms"))
     .order_by(states.c.lease_expires_at)
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit", type_=BigInteger))
 )
 _NEXT_EXPIRY = (
     select(states.c.lease_expires_at).where(_LEASED).order_by(states.c.lease_expires_at).limit(literal_column("1"))
@@ -32,6 +32,9 @@ _RENEW = _POSTPONE.where(
 class SqlLeases(SqlPart):
     """Until when states are held that were claimed with a lease."""
 
+    # By this name another database may change it.
+    find_lease_statement = _FIND
+
     def expired_leases(self, now_ms: int, *, limit: int) -> list[str]:
         """Return states whose lease has run out, the longest expired first."""
         return [row[0] for row in self._rows(_EXPIRED, now_ms=now_ms, limit=limit)]
@@ -43,7 +46,7 @@ class SqlLeases(SqlPart):
 
     def find_lease(self, state_id: str) -> int | None:
         """Return when a state's lease runs out, in epoch milliseconds; None without one."""
-        expiry: int | None = self._scalar(_FIND, id=state_id)
+        expiry: int | None = self._scalar(self.find_lease_statement, id=state_id)
         return expiry
 
     def renew_lease(self, namespace: str, state_id: str, *, now_ms: int, until: int) -> bool:

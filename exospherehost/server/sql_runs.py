@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal_column, null, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, literal_column, null, select, update
 
 from exospherehost.server.records import (
     ClaimedRecord,
@@ -65,11 +65,11 @@ _RUN_LISTING = _LISTINGS.where(runs.c.key == bindparam("key"))
 _LIST_RUNS = (
     _LISTINGS.where(runs.c.namespace == bindparam("namespace"))
     .order_by(runs.c.key.desc())
-    .limit(bindparam("limit"))
-    .offset(bindparam("offset"))
+    .limit(bindparam("limit", type_=BigInteger))
+    .offset(bindparam("offset", type_=BigInteger))
 )
 
-_STATE_FIELDS = (
+STATE_FIELDS = (
     "id",
     "run_key",
     "namespace",
@@ -86,8 +86,8 @@ _STATE_FIELDS = (
     "created_at",
     "updated_at",
 )
-_FIND_STATE = select(*(states.c[name] for name in _STATE_FIELDS)).where(states.c.id == bindparam("id"))
-_ADD_STATE = insert(states).values(binds(*_STATE_FIELDS))
+_FIND_STATE = select(*(states.c[name] for name in STATE_FIELDS)).where(states.c.id == bindparam("id"))
+_ADD_STATE = insert(states).values(binds(*STATE_FIELDS))
 _AS_READ = (states.c.id == bindparam("of_id"), states.c.status == bindparam("was_status"))
 _CHANGED_FIELDS = ("status", "outputs", "error", "enqueue_after", "updated_at")
 _CHANGE_STATE = update(states).where(*_AS_READ).values(binds(*_CHANGED_FIELDS) | {"lease_expires_at": null()})
@@ -141,13 +141,13 @@ _DUE = (
     .join_from(states, runs, runs.c.key == states.c.run_key, isouter=True)
     .where(*_WAITING_AT, states.c.enqueue_after <= bindparam("now_ms"))
     .order_by(states.c.enqueue_after, states.c.key)
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit", type_=BigInteger))
 )
 _DUE_KEYS = (
     select(states.c.key)
     .where(*_WAITING_AT, states.c.enqueue_after <= bindparam("now_ms"))
     .order_by(states.c.enqueue_after)
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit", type_=BigInteger))
 )
 _NEXT_DUE = (
     select(states.c.enqueue_after)
@@ -155,7 +155,7 @@ _NEXT_DUE = (
     .order_by(states.c.enqueue_after)
     .limit(literal_column("1"))
 )
-_CLAIMED: Note = ("transition", _WAITS, "QUEUED")
+CLAIMED: Note = ("transition", _WAITS, "QUEUED")
 _TO_TAKE = update(states).where(states.c.key == bindparam("of_key"), _CREATED)
 _TAKE = _TO_TAKE.values(status=literal_column("'QUEUED'"))
 _LEASE = _TO_TAKE.values(status=literal_column("'QUEUED'"), lease_expires_at=bindparam("lease_until"))
@@ -178,19 +178,28 @@ class SqlRuns(SqlEvents):
         waiting: The states that were made to wait for a claim, also those whose change did not last.
     """
 
+    # By these names another database may change them.
+    find_run_statement = _FIND_RUN
+    get_run_statement = _GET_RUN
+    count_statement = _COUNT
+    find_state_statement = _FIND_STATE
+    add_state_statement = _ADD_STATE
+    change_state_statement = _CHANGE_STATE
+    prune_state_statement = _PRUNE_STATE
+
     def __init__(self, connection: Connection, statements: Statements) -> None:
         super().__init__(connection, statements)
         self.waiting: list[WaitingState] = []
 
     def find_run(self, run_id: str) -> RunRecord | None:
         """Return a run, whatever its namespace."""
-        row = self._row(_FIND_RUN, id=run_id)
-        return None if row is None else _run(row)
+        row = self._row(self.find_run_statement, id=run_id)
+        return None if row is None else read_run(row)
 
     def get_run(self, key: int) -> RunRecord:
         """Return a run that is known to exist."""
-        row = self._row(_GET_RUN, key=key)
-        return _run(row)
+        row = self._row(self.get_run_statement, key=key)
+        return read_run(row)
 
     def list_runs(self, namespace: str, *, offset: int, limit: int) -> tuple[int, list[RunListing]]:
         """Return the number of a namespace's runs, and a slice of them, newest first."""
@@ -217,21 +226,22 @@ class SqlRuns(SqlEvents):
 
     def count(self, run_key: int, change: RunCounts) -> None:
         """Add to a run's counts, if it has not been cancelled."""
-        counted = self._run(
-            _COUNT,
-            of_key=run_key,
-            more_pending=change.pending,
-            more_succeeded=change.succeeded,
-            more_errored=change.errored,
-            more_retried=change.retried,
-        )
-        if not counted:
+        if not self._run(self.count_statement, **self._count_values(run_key, change)):
             raise Contention(f"run {run_key}")
+
+    def _count_values(self, run_key: int, change: RunCounts) -> dict[str, int]:
+        return {
+            "of_key": run_key,
+            "more_pending": change.pending,
+            "more_succeeded": change.succeeded,
+            "more_errored": change.errored,
+            "more_retried": change.retried,
+        }
 
     def find_state(self, state_id: str) -> StateRecord | None:
         """Return a state, whatever its namespace."""
         row = self._row(_FIND_STATE, id=state_id)
-        return None if row is None else _state(row)
+        return None if row is None else read_state(row)
 
     def list_states(self, run_key: int, *, namespace: str | None) -> list[StateOutline]:
         """Return a run's states in the order of creation, of one namespace or of all."""
@@ -262,30 +272,10 @@ class SqlRuns(SqlEvents):
                 if state.status == _WAITS
             ]
             self.notes += [("transition", "", state.status) for state in new_states]
-            self._statements.change_many(
-                self._connection,
-                _ADD_STATE,
-                [
-                    {
-                        "id": state.id,
-                        "run_key": state.run_key,
-                        "namespace": state.namespace,
-                        "node_name": state.node_name,
-                        "identifier": state.identifier,
-                        "status": state.status,
-                        "inputs": dump(dict(state.inputs)),
-                        "outputs": dump(state.outputs),
-                        "error": state.error,
-                        "parents": dump(dict(state.parents)),
-                        "retry_count": state.retry_count,
-                        "fanout_id": state.fanout_id,
-                        "enqueue_after": state.enqueue_after,
-                        "created_at": state.created_at,
-                        "updated_at": state.updated_at,
-                    }
-                    for state in new_states
-                ],
-            )
+            self._write_states([_state_values(state) for state in new_states])
+
+    def _write_states(self, rows: Sequence[dict[str, Any]]) -> None:
+        self._run_many(self.add_state_statement, rows)
 
     def claim(
         self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int, lease_until: int | None = None
@@ -322,7 +312,7 @@ class SqlRuns(SqlEvents):
                         lease_expires_at=lease_until,
                     )
                 )
-        self.notes += [_CLAIMED] * len(claimed)
+        self.notes += [CLAIMED] * len(claimed)
         return claimed
 
     def find_waiting(self, namespace: str, node_name: str, *, now_ms: int, limit: int) -> tuple[int, int | None]:
@@ -341,16 +331,18 @@ class SqlRuns(SqlEvents):
             "enqueue_after": change.enqueue_after,
             "updated_at": change.updated_at,
         }
-        if change.prune_data is None:
-            changed = self._run(_CHANGE_STATE, **values)
-        else:
-            changed = self._run(_PRUNE_STATE, prune_data=dump(change.prune_data), **values)
-        if not changed:
-            raise Contention(state.id)
+        if change.prune_data is not None:
+            values["prune_data"] = dump(change.prune_data)
+        self._write_change(state, change, values)
         self.notes.append(("transition", state.status, change.status))
         self.log(state.run_key, change.status, state.identifier, state.node_name, change.updated_at, state.id)
         if change.status == _WAITS:
             self.waiting.append(WaitingState(state.namespace, state.node_name, change.enqueue_after))
+
+    def _write_change(self, state: StateRecord, change: StateChange, values: dict[str, Any]) -> None:
+        statement = self.change_state_statement if change.prune_data is None else self.prune_state_statement
+        if not self._run(statement, **values):
+            raise Contention(state.id)
 
     def has_fanout(self, run_key: int, identifier: str, fanout_id: str, retry_count: int) -> bool:
         """Tell whether a line of manual retries under this id exists."""
@@ -376,7 +368,28 @@ class SqlRuns(SqlEvents):
         self._run(_ADD_FIRING, state_id=state_id, identifier=identifier)
 
 
-def _run(row: Any) -> RunRecord:
+def _state_values(state: StateRecord) -> dict[str, Any]:
+    return {
+        "id": state.id,
+        "run_key": state.run_key,
+        "namespace": state.namespace,
+        "node_name": state.node_name,
+        "identifier": state.identifier,
+        "status": state.status,
+        "inputs": dump(dict(state.inputs)),
+        "outputs": dump(state.outputs),
+        "error": state.error,
+        "parents": dump(dict(state.parents)),
+        "retry_count": state.retry_count,
+        "fanout_id": state.fanout_id,
+        "enqueue_after": state.enqueue_after,
+        "created_at": state.created_at,
+        "updated_at": state.updated_at,
+    }
+
+
+def read_run(row: Any) -> RunRecord:
+    """Return the run of a row of key, id, namespace, graph name, version, store and when it was cancelled."""
     key, run_id, namespace, graph_name, version_id, store, cancelled_at = row
     return RunRecord(key, run_id, namespace, graph_name, version_id, load(store), cancelled_at)
 
@@ -387,8 +400,9 @@ def _listing(row: Any) -> RunListing:
     return RunListing(run_id, graph_name, counts, created_at, cancelled_at)
 
 
-def _state(row: Any) -> StateRecord:
-    values = dict(zip(_STATE_FIELDS, row, strict=True))
+def read_state(row: Any) -> StateRecord:
+    """Return the state of a row of STATE_FIELDS."""
+    values = dict(zip(STATE_FIELDS, row, strict=True))
     for name in ("inputs", "outputs", "parents"):
         values[name] = load(values[name])
     return StateRecord(**values)

@@ -1,7 +1,7 @@
-"""The store on SQLAlchemy Core: one thread that writes, a few that read.
+"""The store on SQLAlchemy Core: threads that write, one or several as the database bears it, and a few that read.
 
-Every write goes through one queue. Its thread takes all that waits, runs each unit in a savepoint of one
-transaction and commits once, so that the cost of making things durable is shared by those who wait for it.
+Every write goes through one queue. A writing thread takes all that waits, runs each unit as if it were alone, in one
+transaction, and commits once, so that the cost of making things durable is shared by those who wait for it.
 """
 
 from __future__ import annotations
@@ -9,24 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import random
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
-
-from sqlalchemy import Connection, Engine
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from types import ModuleType
+from typing import Any, Protocol, TypeVar
 
 from exospherehost.server import sqlite
-from exospherehost.server.migrations import upgrade
+from exospherehost.server.database_url import database_path, postgresql_url
+from exospherehost.server.migrations import prepare
 from exospherehost.server.records import WaitingState
-from exospherehost.server.sql_base import TransactionLost
 from exospherehost.server.sql_unit import SqlUnit
+from exospherehost.server.sql_writer import Busy, LoneWriter, News, Task, Writer
 from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
+
+__all__ = ["SqlStore", "database_path", "open_store"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -34,68 +36,188 @@ T = TypeVar("T")
 _READERS = 4
 _LARGEST_BATCH = 128
 _MOST_ATTEMPTS = 8
+_LONGEST_BUSY_SECONDS = 30.0
+_WAITING, _RUNS = "waiting", "runs"
+DEFAULT_WRITERS = 4
+"""How many transactions write at once where the database lets several."""
 
 
-class _Task:
-    """One unit that waits for the writer, and whom to tell."""
+class Database(Protocol):
+    """What is particular to a database."""
 
-    __slots__ = ("error", "future", "loop", "result", "work")
+    @property
+    def writers(self) -> int:
+        """How many transactions may write at once."""
+        ...
 
-    def __init__(self, work: Callable[[UnitOfWork], Any], loop: asyncio.AbstractEventLoop) -> None:
-        self.work = work
-        self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self.result: Any = None
-        self.error: BaseException | None = None
+    @property
+    def was_unattended(self) -> bool:
+        """Whether no other server had the database open when this one opened it."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may work on it meanwhile."""
+        ...
+
+    def new_writer(self) -> Writer:
+        """Return what a writing thread runs units with."""
+        ...
+
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """Run ``work`` on a consistent view."""
+        ...
+
+    def tell_others(self, kind: str, news: Iterable[tuple[Any, ...]]) -> None:
+        """Let other servers know what commits have done, without waiting for them."""
+        ...
+
+    def when_told(self, kind: str, take: Callable[[Sequence[tuple[Any, ...]]], None]) -> None:
+        """Have ``take`` called, in any thread, with news of a kind from other servers."""
+        ...
+
+    def when_missed(self, look: Callable[[], None]) -> None:
+        """Have ``look`` called, in any thread, where news of any kind may have been lost."""
+        ...
+
+    def stop_waiting(self) -> None:
+        """Wait no longer for a database that is away."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class SqliteDatabase:
+    """A SQLite file: one writes at a time, and no other server does.
+
+    Args:
+        path: The file.
+        synchronous: Whether a commit is on disk before it counts: ``full`` or ``normal``.
+        migrate: Whether to make or upgrade its schema.
+        logs_events: Whether every transition is written to the log of its run.
+
+    Raises:
+        StoreError: It cannot be opened, or its schema is of a newer version.
+    """
+
+    writers = 1
+    was_unattended = True
+    is_shared = False
+
+    def __init__(self, path: Path, *, synchronous: str, migrate: bool, logs_events: bool) -> None:
+        self._logs_events = logs_events
+        self._writer, self._reader = sqlite.open_engines(path, readers=_READERS, synchronous=synchronous)
+        try:
+            prepare(self._writer, str(path), migrate=migrate)
+        except BaseException:
+            self.close()
+            raise
+        self._statements = Statements(self._reader.dialect)
+
+    def new_writer(self) -> Writer:
+        """Return what the writing thread runs units with."""
+        return LoneWriter(self._writer, Statements(self._writer.dialect), logs_events=self._logs_events)
+
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """Run ``work`` on a consistent view."""
+        with self._reader.connect() as connection, connection.begin():
+            return work(SqlUnit(connection, self._statements))
+
+    def tell_others(self, kind: str, news: Iterable[tuple[Any, ...]]) -> None:
+        """There are none."""
+
+    def when_told(self, kind: str, take: Callable[[Sequence[tuple[Any, ...]]], None]) -> None:
+        """There is nothing to hear."""
+
+    def when_missed(self, look: Callable[[], None]) -> None:
+        """There is nothing to miss."""
+
+    def stop_waiting(self) -> None:
+        """It is never away."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.dispose()
+        self._writer.dispose()
 
 
 class SqlStore:
     """A store on a database that SQLAlchemy reaches.
 
     Args:
-        writer: The engine of the one connection that writes.
-        reader: The engine to read through.
-        logs_events: Whether every transition is written to the log of its run.
+        database: The database.
     """
 
-    def __init__(self, writer: Engine, reader: Engine, *, logs_events: bool = True) -> None:
-        self._writer = writer
-        self._reader = reader
-        self._write_statements = Statements(writer.dialect)
-        self._read_statements = Statements(reader.dialect)
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="exosphere-read")
-        self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._closed = False
-        self._logs_events = logs_events
         self._notify: Callable[[Sequence[WaitingState]], None] | None = None
-        self._observer: StoreObserver | None = None
         self._notify_runs: Callable[[Collection[int]], None] | None = None
-        self._thread = threading.Thread(target=self._write_loop, name="exosphere-write", daemon=True)
-        self._thread.start()
+        self._observer: StoreObserver | None = None
+        self._threads = [
+            threading.Thread(target=self._write_loop, name=f"exosphere-write-{number}", daemon=True)
+            for number in range(database.writers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def was_unattended(self) -> bool:
+        """Whether no other server had the database open when this one opened it."""
+        return self._database.was_unattended
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may work on the database meanwhile."""
+        return self._database.is_shared
+
+    @property
+    def writes_waiting(self) -> int:
+        """How many units wait for a transaction, about."""
+        return self._queue.qsize()
+
+    def observe(self, observer: StoreObserver) -> None:
+        """Tell an observer from now on what is written and read."""
+        self._observer = observer
 
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Run ``work`` on a consistent view, in a reading thread."""
-        began = time.perf_counter()
-        result: T = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
-        if self._observer is not None:
-            self._observer.read_done(time.perf_counter() - began)
-        return result
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
-    async def write(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run ``work`` as one unit in the writing thread, and return once it is durable."""
-        if self._closed:
-            raise StoreError("the store is closed")
-        for attempt in range(1, _MOST_ATTEMPTS + 1):
-            task = _Task(work, asyncio.get_running_loop())
+    async def write(self, work: Callable[[UnitOfWork], T], *, concerns: str | None = None) -> T:
+        """Run ``work`` as one unit in a writing thread, and return once it is durable.
+
+        Args:
+            work: The unit.
+            concerns: The id of the state that it is about, if that is known: it may then be read ahead.
+        """
+        lost_races = 0
+        busy_until: float | None = None
+        while True:
+            if self._closed:
+                raise StoreError("the store is closed")
+            task = Task(work, asyncio.get_running_loop(), concerns=concerns, patient=busy_until is not None)
             self._queue.put(task)
             try:
                 result: T = await task.future
+            except Busy as busy:
+                now = time.monotonic()
+                if busy_until is None:
+                    busy_until = now + _LONGEST_BUSY_SECONDS
+                if now > busy_until:
+                    raise StoreError(f"the database did not get to it in time: {busy}") from busy
+                # Not all at the same moment: those that were in each other's way would be again.
+                await asyncio.sleep(busy.pause * (0.5 + random.random()))  # noqa: S311 (guards nothing)
             except Contention:
-                if attempt == _MOST_ATTEMPTS:
+                lost_races += 1
+                if lost_races == _MOST_ATTEMPTS:
                     raise
             else:
                 return result
-        raise AssertionError("unreachable")
 
     def when_states_wait(self, notify: Callable[[Sequence[WaitingState]], None], *, wanted: Callable[[], bool]) -> None:
         """Have ``notify`` called, on the running event loop, with the states that a commit has made wait for a claim.
@@ -112,23 +234,18 @@ class SqlStore:
             if wanted():
                 _call_on(loop, notify, waiting)
 
+        def hear(news: Sequence[tuple[Any, ...]]) -> None:
+            tell([WaitingState(*what) for what in news])
+
         self._notify = tell
-
-    @property
-    def writes_waiting(self) -> int:
-        """How many units wait for a transaction, about."""
-        return self._queue.qsize()
-
-    def observe(self, observer: StoreObserver) -> None:
-        """Tell an observer from now on what is written and read."""
-        self._observer = observer
+        self._database.when_told(_WAITING, hear)
 
     def when_runs_change(self, notify: Callable[[Collection[int]], None], *, wanted: Callable[[], bool]) -> None:
         """Have ``notify`` called, on the running event loop, with the keys of the runs whose log a commit has added to.
 
         Args:
             notify: What is called.
-            wanted: Tells, in the writing thread and after the commit, whether anybody wants to know.
+            wanted: Tells, in a thread and after the commit, whether anybody wants to know.
         """
         loop = asyncio.get_running_loop()
 
@@ -136,62 +253,68 @@ class SqlStore:
             if wanted():
                 _call_on(loop, notify, runs)
 
+        def hear(news: Sequence[tuple[Any, ...]]) -> None:
+            tell({key for (key,) in news})
+
         self._notify_runs = tell
+        self._database.when_told(_RUNS, hear)
+
+    def when_news_are_missed(self, look: Callable[[], None]) -> None:
+        """Have ``look`` called, on the running event loop, where news of other servers' commits may have been lost."""
+        loop = asyncio.get_running_loop()
+        self._database.when_missed(lambda: _call_on(loop, lambda _nothing: look(), None))
 
     def close(self) -> None:
         """Finish the units that wait, then let go of the database."""
         if self._closed:
             return
         self._closed = True
-        self._queue.put(None)
-        self._thread.join()
+        self._database.stop_waiting()
+        for _thread in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
         self._readers.shutdown()
-        self._reader.dispose()
-        self._writer.dispose()
+        self._database.close()
 
     def _read(self, work: Callable[[Reader], T]) -> T:
-        with self._reader.connect() as connection, connection.begin():
-            return work(SqlUnit(connection, self._read_statements))
+        began = time.perf_counter()
+        try:
+            return self._database.read(work)
+        finally:
+            if self._observer is not None:
+                self._observer.read_done(time.perf_counter() - began)
 
     def _write_loop(self) -> None:
-        connection: Connection | None = None
+        writer = self._database.new_writer()
         open_ended = True
         while open_ended:
             batch, open_ended = self._next_batch()
             if not batch:
                 continue
-            waiting: Sequence[WaitingState] = ()
-            changed_runs: Collection[int] = ()
-            try:
-                if connection is None:
-                    connection = self._writer.connect()
-                unit = SqlUnit(connection, self._write_statements)
-                unit.logs_events = self._logs_events
-                _run_batch(connection, unit, batch, self._observer)
-                waiting, changed_runs = unit.waiting, unit.changed_runs
-            except BaseException as error:  # noqa: BLE001 (the thread must outlive any failure, and tell who waits)
-                _log.error("event=write_failed units=%d", len(batch), exc_info=True)
-                if self._observer is not None:
-                    self._observer.batch_failed()
-                for task in batch:
-                    task.error = task.error or error
-                if connection is not None:
-                    # Whatever state it is in, the next batch gets a fresh one.
-                    connection.invalidate()
-                    connection.close()
-                    connection = None
-            if waiting and self._notify is not None:
-                self._notify(waiting)
-            if changed_runs and self._notify_runs is not None:
-                self._notify_runs(changed_runs)
+            self._announce(writer.run(batch))
             _resolve(batch)
-        if connection is not None:
-            connection.close()
+        writer.close()
 
-    def _next_batch(self) -> tuple[list[_Task], bool]:
+    def _announce(self, news: News) -> None:
+        if self._observer is not None:
+            for done in news.transactions:
+                self._observer.batch_written(done.units, done.seconds, done.commit_seconds, done.notes)
+            for _failure in range(news.failures):
+                self._observer.batch_failed()
+        if news.waiting:
+            if self._notify is not None:
+                self._notify(news.waiting)
+            self._database.tell_others(_WAITING, news.waiting)
+        if news.changed_runs:
+            if self._notify_runs is not None:
+                self._notify_runs(news.changed_runs)
+            self._database.tell_others(_RUNS, ((key,) for key in news.changed_runs))
+
+    def _next_batch(self) -> tuple[list[Task], bool]:
         """Wait for a unit and take those behind it; the flag turns false at the end of all."""
         task = self._queue.get()
-        batch: list[_Task] = []
+        batch: list[Task] = []
         while task is not None:
             batch.append(task)
             if len(batch) == _LARGEST_BATCH:
@@ -203,32 +326,8 @@ class SqlStore:
         return batch, False
 
 
-def _run_batch(connection: Connection, unit: SqlUnit, batch: list[_Task], observer: StoreObserver | None) -> None:
-    """Run units in one transaction, each as if it were alone.
-
-    Raises:
-        Exception: The transaction as a whole failed, and with it every unit.
-    """
-    began = time.perf_counter()
-    with connection.begin():
-        for task in batch:
-            try:
-                with unit.undone_together("unit"):
-                    task.result = task.work(unit)
-            except TransactionLost:
-                raise
-            except Exception as error:  # noqa: BLE001 (whatever a unit raises belongs to its caller)
-                task.error = error
-        # Once for all units, so that those of one run share its rows of the log.
-        unit.write_logged()
-        worked = time.perf_counter()
-    if observer is not None:
-        ended = time.perf_counter()
-        observer.batch_written(len(batch), ended - began, ended - worked, unit.notes)
-
-
-def _resolve(batch: list[_Task]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Task]] = {}
+def _resolve(batch: list[Task]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[Task]] = {}
     for task in batch:
         by_loop.setdefault(task.loop, []).append(task)
     for loop, tasks in by_loop.items():
@@ -240,10 +339,10 @@ def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[T], None], val
         loop.call_soon_threadsafe(function, value)
     except RuntimeError:
         # The loop is gone, and with it everyone who waited there.
-        _log.debug("event=results_dropped function=%s", function.__name__)
+        _log.debug("event=results_dropped function=%s", getattr(function, "__name__", ""))
 
 
-def _tell(tasks: list[_Task]) -> None:
+def _tell(tasks: list[Task]) -> None:
     for task in tasks:
         if task.future.done():
             continue
@@ -253,46 +352,51 @@ def _tell(tasks: list[_Task]) -> None:
             task.future.set_exception(task.error)
 
 
-def open_store(database: str | Path, *, synchronous: str = "full", logs_events: bool = True) -> SqlStore:
-    """Open a database, bring its schema up to date and return the store on it.
+def open_store(
+    database: str | Path,
+    *,
+    migrate: bool | None = None,
+    writers: int = DEFAULT_WRITERS,
+    synchronous: str = "full",
+    logs_events: bool = True,
+) -> SqlStore:
+    """Open a database and return the store on it.
 
     Args:
-        database: A file's path, or an SQLAlchemy URL.
+        database: A file's path, or a URL.
+        migrate: Whether to bring an older schema up to date; None does so for a file, and not for PostgreSQL, where
+            other servers may be at work on it.
+        writers: How many transactions write at once, where the database lets several.
         synchronous: For SQLite, whether a commit is on disk before it counts: ``full`` or ``normal``.
         logs_events: Whether every transition is written to the log of its run.
 
     Raises:
-        StoreError: It cannot be opened, is not supported, or was written by a newer version.
+        StoreError: It cannot be opened, is not supported, has an older schema that is not to be brought up to date, or
+            was written by a newer version.
     """
-    writer, reader = sqlite.open_engines(database_path(database), readers=_READERS, synchronous=synchronous)
-    try:
-        upgrade(writer)
-    except BaseException:
-        writer.dispose()
-        reader.dispose()
-        raise
-    return SqlStore(writer, reader, logs_events=logs_events)
+    url = postgresql_url(database)
+    if url is None:
+        path = database_path(database)
+        return SqlStore(
+            SqliteDatabase(path, synchronous=synchronous, migrate=migrate is not False, logs_events=logs_events)
+        )
+    postgresql = load_postgresql()
+    return SqlStore(
+        postgresql.PostgresDatabase(
+            url, migrate=migrate is True, writers=writers, readers=_READERS, logs_events=logs_events
+        )
+    )
 
 
-def database_path(database: str | Path) -> Path:
-    """Return the file that a database setting names.
+def load_postgresql() -> ModuleType:
+    """Return the module about PostgreSQL, whose driver is only installed where it is wanted.
 
     Raises:
-        StoreError: It is a URL of a database that is not supported, or it names no file.
+        StoreError: The driver is missing.
     """
-    path = database if isinstance(database, Path) else Path(_file_in_url(database) if "://" in database else database)
-    if not path.name or path.is_dir():
-        raise StoreError(f"cannot open the database {path}: it is a folder; give the path of a file in it")
-    return path
-
-
-def _file_in_url(database: str) -> str:
     try:
-        url = make_url(database)
-    except ArgumentError as error:
-        raise StoreError("the database URL cannot be read") from error
-    if url.get_backend_name() != "sqlite":
-        raise StoreError(f"the database {url.get_backend_name()!r} is not supported: give a path or sqlite:///PATH")
-    if not url.database or url.database == ":memory:":
-        raise StoreError("the database must be a file: give a path or sqlite:///PATH")
-    return url.database
+        return import_module("exospherehost.server.postgresql")
+    except ImportError as error:
+        raise StoreError(
+            f"PostgreSQL needs a driver that is not installed ({error}): pip install 'exospherehost[postgres]'"
+        ) from error

@@ -62,10 +62,16 @@ class Statements:
         cursor.execute(compiled.text, compiled.parameters(values))
         return cursor.fetchall()
 
-    def change_many(self, connection: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute a statement once for each of the rows."""
+    def change_many(self, connection: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """Execute a statement once for each of the rows, and return the cursor, whose row count is of all."""
         compiled = self._get(statement)
-        connection.connection.cursor().executemany(compiled.text, [compiled.parameters(row) for row in rows])
+        cursor = connection.connection.cursor()
+        if len(rows) == 1:
+            # A driver may go to some length for many.
+            cursor.execute(compiled.text, compiled.parameters(rows[0]))
+        else:
+            cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
+        return cursor
 
     def _get(self, statement: Executable) -> _Compiled:
         compiled = self._compiled.get(statement)

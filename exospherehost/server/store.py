@@ -363,12 +363,27 @@ class StoreObserver(Protocol):
 class Store(Protocol):
     """A database, used from one event loop."""
 
+    @property
+    def was_unattended(self) -> bool:
+        """Whether no other server had the database open when this one opened it."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may work on the database meanwhile."""
+        ...
+
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Run ``work`` on a consistent view, off the event loop."""
         ...
 
-    async def write(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run ``work`` as one unit, off the event loop, and return once it is durable."""
+    async def write(self, work: Callable[[UnitOfWork], T], *, concerns: str | None = None) -> T:
+        """Run ``work`` as one unit, off the event loop, and return once it is durable.
+
+        Args:
+            work: The unit.
+            concerns: The id of the state that it is about, if that is known: it may then be read ahead.
+        """
         ...
 
     def when_states_wait(self, notify: Callable[[Sequence[WaitingState]], None], *, wanted: Callable[[], bool]) -> None:
@@ -389,6 +404,10 @@ class Store(Protocol):
             notify: What is called.
             wanted: Tells, in any thread and after the commit, whether anybody wants to know.
         """
+        ...
+
+    def when_news_are_missed(self, look: Callable[[], None]) -> None:
+        """Have ``look`` called, on the running event loop, where news of other servers' commits may have been lost."""
         ...
 
     def close(self) -> None:

@@ -218,3 +218,13 @@ run_events = Table(
     Column("transitions", Text, nullable=False),
     Index("ix_run_events_run_key", "run_key", "written_by", "key"),
 )
+
+# What each writing connection committed last: asked when a connection is lost while a commit is under way.
+# Used on PostgreSQL alone.
+writer_marks = Table(
+    "writer_marks",
+    metadata,
+    Column("writer", String(32), primary_key=True),
+    Column("mark", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)

@@ -16,6 +16,7 @@ from exospherehost_client import AuthenticatedClient
 from exospherehost_client.api.graphs import list_graphs
 from exospherehost_client.api.runs import get_run_graph
 from exospherehost_client.models import RunGraphResponse
+from tests._support.databases import NewDatabase
 from tests._support.eventually import eventually_sync
 
 PROGRAM = Path(__file__).parent / "published_program.py"
@@ -33,9 +34,9 @@ def _finished(client: AuthenticatedClient, run_id: str) -> RunGraphResponse | No
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
-    database = tmp_path_factory.mktemp("interop-server") / "state.db"
-    with ServerThread(ServerSettings(api_key=KEY, database=database, port=0)) as running:
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[ServerThread]:
+    database = new_database(tmp_path_factory.mktemp("interop-server"))
+    with ServerThread(ServerSettings(api_key=KEY, **database.settings, port=0)) as running:
         yield running
 
 

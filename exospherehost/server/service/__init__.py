@@ -203,27 +203,37 @@ class Service:
     async def report_executed(self, namespace: str, state_id: str, outputs: Sequence[JsonObject]) -> None:
         """Take a success report."""
         context = self._context
-        await self._store.write(lambda unit: reports.executed(unit, context, namespace, state_id, outputs))
+        await self._store.write(
+            lambda unit: reports.executed(unit, context, namespace, state_id, outputs), concerns=state_id
+        )
 
     async def report_errored(self, namespace: str, state_id: str, error: str) -> bool:
         """Take a failure report, and tell whether a retry was created."""
         context = self._context
-        return await self._store.write(lambda unit: reports.errored(unit, context, namespace, state_id, error))
+        return await self._store.write(
+            lambda unit: reports.errored(unit, context, namespace, state_id, error), concerns=state_id
+        )
 
     async def prune_state(self, namespace: str, state_id: str, data: JsonObject) -> reports.SignalAnswer:
         """Take a prune signal."""
         context = self._context
-        return await self._store.write(lambda unit: reports.prune(unit, context, namespace, state_id, data))
+        return await self._store.write(
+            lambda unit: reports.prune(unit, context, namespace, state_id, data), concerns=state_id
+        )
 
     async def requeue_state(self, namespace: str, state_id: str, delay_ms: int) -> reports.SignalAnswer:
         """Take a signal to run a state later."""
         context = self._context
-        return await self._store.write(lambda unit: reports.requeue(unit, context, namespace, state_id, delay_ms))
+        return await self._store.write(
+            lambda unit: reports.requeue(unit, context, namespace, state_id, delay_ms), concerns=state_id
+        )
 
     async def retry_state(self, namespace: str, state_id: str, fanout_id: str) -> str:
         """Replace a state by a new attempt and return that one's id."""
         context = self._context
-        return await self._store.write(lambda unit: reports.manual_retry(unit, context, namespace, state_id, fanout_id))
+        return await self._store.write(
+            lambda unit: reports.manual_retry(unit, context, namespace, state_id, fanout_id), concerns=state_id
+        )
 
     async def cancel_run(self, namespace: str, run_id: str) -> cancelling.CancelledRun:
         """Prune what waits or runs of a run, and have nothing follow."""

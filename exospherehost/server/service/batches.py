@@ -79,7 +79,7 @@ async def take(store: Store, context: Context, namespace: str, batch: Sequence[R
 
 async def _take_one(store: Store, context: Context, namespace: str, report: Report) -> Result:
     try:
-        return await store.write(lambda unit: _apply(unit, context, namespace, report))
+        return await store.write(lambda unit: _apply(unit, context, namespace, report), concerns=report.state_id)
     except ServiceError as error:
         return Result(error.status_code, detail=error.detail)
     except Exception:  # noqa: BLE001 (a report that fails must not take the others' answers with it)

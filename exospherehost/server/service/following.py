@@ -80,10 +80,14 @@ class Followers:
             for stir in self._of_run[run_key]:
                 stir.set()
 
+    def look_again(self) -> None:
+        """Have all look who follow a run, of whom somebody may not have been told."""
+        self.announce(list(self._of_run))
+
     def close(self) -> None:
         """Let all who follow a run go, and nobody begin any more."""
         self._closed = True
-        self.announce(list(self._of_run))
+        self.look_again()
 
     async def follow(self, run: RunRecord, after: EventCursor) -> AsyncGenerator[Told, None]:
         """Yield what happens in a run from a place in its log on, until the run or the server ends."""

@@ -90,7 +90,7 @@ async def end_expired(store: Store, context: Context) -> int | None:
 
 async def _end(store: Store, context: Context, state_id: str) -> None:
     try:
-        retry = await store.write(lambda unit: _expire(unit, context, state_id))
+        retry = await store.write(lambda unit: _expire(unit, context, state_id), concerns=state_id)
     except Exception:  # noqa: BLE001 (one state that fails must not hold up the others)
         _log.exception("event=lease_end_failed state_id=%s retry_in_ms=%d", state_id, _PAUSE_AFTER_FAILURE_MS)
         later = context.clock.now_ms() + _PAUSE_AFTER_FAILURE_MS

@@ -118,6 +118,12 @@ class WaitingRoom:
         for line, states in due.items():
             self._wake(line, states)
 
+    def look_again(self) -> None:
+        """Look what is due for all who wait, of whom somebody may not have been told."""
+        now_ms = self._clock.now_ms()
+        for line in self._lines:
+            self._set_alarm(line, now_ms)
+
     async def ring(self) -> int | None:
         """Wake those for whom states are due by now, and return when to do so next (epoch milliseconds)."""
         now_ms = self._clock.now_ms()

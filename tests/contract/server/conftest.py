@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost.server.clock import ManualClock
 from exospherehost_client.client import AuthenticatedClient
+from tests._support.databases import Database, NewDatabase
 from tests._support.service import Api, connect
 
 KEY = "the-key-of-the-tests"
@@ -18,10 +18,10 @@ StartServer = Callable[..., ServerThread]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[ServerThread]:
     """One server for all tests that need no settings of their own; each has a namespace to itself."""
-    database = tmp_path_factory.mktemp("server") / "exosphere.db"
-    with ServerThread(ServerSettings(api_key=KEY, database=database, port=0)) as running:
+    database = new_database(tmp_path_factory.mktemp("server"))
+    with ServerThread(ServerSettings(api_key=KEY, **database.settings, port=0)) as running:
         yield running
 
 
@@ -44,12 +44,12 @@ def client(server: ServerThread) -> Iterator[AuthenticatedClient]:
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Starts servers on databases in one folder; they stop with the test."""
+def start_server(database: Database) -> Iterator[StartServer]:
+    """Starts servers on one database; they stop with the test."""
     with ExitStack() as stack:
 
         def start(*, clock: ManualClock | None = None, **settings: Any) -> ServerThread:
-            chosen = {"api_key": KEY, "database": tmp_path / "exosphere.db", "port": 0, **settings}
+            chosen = {"api_key": KEY, **database.settings, "port": 0, **settings}
             return stack.enter_context(ServerThread(ServerSettings(**chosen), clock=clock))
 
         yield start

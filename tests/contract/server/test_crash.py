@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from threading import Event, Semaphore
 
 import httpx
 
+from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, Json, good
 
@@ -21,14 +21,16 @@ KEY = "key-of-a-process"
 PROGRAM = """
 import sys
 from exospherehost.server import ServerSettings, serve
-serve(ServerSettings(api_key=sys.argv[1], database=sys.argv[2], port=int(sys.argv[3])))
+key = bytes.fromhex(sys.argv[4]) or None
+serve(ServerSettings(api_key=sys.argv[1], database=sys.argv[2], port=int(sys.argv[3]), secrets_key=key))
 """
 
 
 @contextmanager
-def process(database: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def process(database: Database, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server as a program of its own, and end it with the block."""
-    running = subprocess.Popen([sys.executable, "-c", PROGRAM, KEY, str(database), str(port)], env=dict(os.environ))
+    key = database.settings.get("secrets_key", b"").hex()
+    running = subprocess.Popen([sys.executable, "-c", PROGRAM, KEY, database.setting, str(port), key])
     try:
         yield running
     finally:
@@ -49,9 +51,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_server_killed_in_mid_run_goes_on_with_nothing_lost(tmp_path: Path) -> None:
+def test_a_server_killed_in_mid_run_goes_on_with_nothing_lost(database: Database) -> None:
     port = free_port()
-    database = tmp_path / "exosphere.db"
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": KEY}) as http:
         api = Api(http)
         with process(database, port) as first:
@@ -86,9 +87,8 @@ def test_a_server_killed_in_mid_run_goes_on_with_nothing_lost(tmp_path: Path) ->
             assert second.wait(30) == 0
 
 
-def test_states_whose_leases_ran_out_while_a_killed_server_was_down_are_still_their_holders(tmp_path: Path) -> None:
+def test_states_whose_leases_ran_out_while_a_killed_server_was_down_are_still_their_holders(database: Database) -> None:
     port = free_port()
-    database = tmp_path / "exosphere.db"
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": KEY}) as http:
         api = Api(http)
         with process(database, port) as first:
@@ -112,9 +112,8 @@ def test_states_whose_leases_ran_out_while_a_killed_server_was_down_are_still_th
             assert [api.run(run)["status"] for run in runs].count("SUCCESS") == 3
 
 
-def test_a_server_killed_under_load_ends_with_each_branch_done_once(tmp_path: Path) -> None:
+def test_a_server_killed_under_load_ends_with_each_branch_done_once(database: Database) -> None:
     port = free_port()
-    database = tmp_path / "exosphere.db"
     width = 120
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": KEY}) as http:
         api = Api(http)
@@ -183,11 +182,11 @@ def ended(api: Api, run: str) -> bool:
     return False
 
 
-def test_a_signal_ends_a_server_cleanly(tmp_path: Path) -> None:
+def test_a_signal_ends_a_server_cleanly(database: Database, tmp_path: Path) -> None:
     port = free_port()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": KEY}) as http:
         for number in (signal.SIGTERM, signal.SIGINT):
-            with process(tmp_path / "exosphere.db", port) as running:
+            with process(database, port) as running:
                 eventually_sync(lambda: answers(http), 30)
                 assert good(http.get("/v0/namespaces"))["count"] == 0
                 running.send_signal(number)

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +9,7 @@ import pytest
 
 from exospherehost.server import ServerThread
 from exospherehost.server.clock import ManualClock
+from tests._support.databases import Database
 from tests._support.service import Api, Json, connect, good, registration
 
 StartServer = Callable[..., ServerThread]
@@ -133,13 +131,12 @@ def test_after_a_day_the_key_starts_a_run_again(timed: Api, clock: ManualClock) 
     assert good(trigger(timed, "k", {"start_delay": 1}))["run_id"] == second
 
 
-def test_what_has_expired_is_dropped(timed: Api, clock: ManualClock, tmp_path: Path) -> None:
+def test_what_has_expired_is_dropped(timed: Api, clock: ManualClock, database: Database) -> None:
     for number in range(5):
         good(trigger(timed, f"k{number}"))
     clock.advance_to(START + DAY)
     good(trigger(timed, "next"))
-    with closing(sqlite3.connect(tmp_path / "exosphere.db")) as connection:
-        kept = connection.execute("SELECT idempotency_key FROM trigger_keys").fetchall()
+    kept = database.query("SELECT idempotency_key FROM trigger_keys")
     assert kept == [("next",)]
 
 

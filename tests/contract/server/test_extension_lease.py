@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +11,7 @@ from exospherehost.server.service import reports
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.leases import SPARED_AFTER_START_MS
 from exospherehost.server.store import UnitOfWork
+from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, Json, connect, good
 
@@ -115,7 +113,7 @@ def test_a_renewal_may_bring_the_end_forward(timed: Api, clock: ManualClock) -> 
     ],
 )
 def test_whatever_ends_a_claim_ends_its_lease(
-    timed: Api, clock: ManualClock, tmp_path: Path, kind: str, body: Json
+    timed: Api, clock: ManualClock, database: Database, kind: str, body: Json
 ) -> None:
     run = prepare(timed)
     marked = timed.trigger("g")
@@ -123,16 +121,15 @@ def test_whatever_ends_a_claim_ends_its_lease(
     good(timed.report(state["state_id"], kind, body))
     before = timed.statuses(run)
     assert renew(timed, state["state_id"]) == []
-    assert leased(tmp_path) == 1
+    assert leased(database) == 1
     clock.advance_to(START + LEASE)
     eventually_sync(lambda: ("a", "RETRY_CREATED") in timed.statuses(mark["run_id"]))
     assert timed.statuses(run) == before
-    assert leased(tmp_path) == 0
+    assert leased(database) == 0
 
 
-def leased(folder: Path) -> int:
-    with closing(sqlite3.connect(folder / "exosphere.db")) as connection:
-        return int(connection.execute("SELECT count(*) FROM states WHERE lease_expires_at IS NOT NULL").fetchone()[0])
+def leased(database: Database) -> int:
+    return int(database.query("SELECT count(*) FROM states WHERE lease_expires_at IS NOT NULL")[0][0])
 
 
 def test_a_claim_without_a_lease_never_expires(timed: Api, clock: ManualClock) -> None:

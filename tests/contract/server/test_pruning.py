@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, StartupError
 from exospherehost.server.clock import ManualClock
 from exospherehost.server.service import pruning
-from exospherehost.server.sql_store import SqlStore, open_store
+from exospherehost.server.sql_store import SqlStore
 from tests._support.command import Command
+from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, connect, good
 
@@ -32,33 +30,6 @@ TABLES = ("runs", "states", "joins", "join_firings")
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(BEGAN_MS)
-
-
-# -- until tests have databases of several kinds ---------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Database:
-    setting: str
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"database": self.setting}
-
-    def open(self) -> SqlStore:
-        return open_store(self.setting)
-
-    def query(self, statement: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.setting)) as connection:
-            return connection.execute(statement).fetchall()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(str(tmp_path / "exosphere.db"))
-
-
-# --------------------------------------------------------------------------------------------------
 
 
 def rows(database: Database, table: str) -> int:

@@ -54,6 +54,7 @@ def test_a_state_that_is_not_here_has_no_secrets(api: Api) -> None:
     assert api.get("/state/xyz/secrets").status_code == 422
 
 
+@pytest.mark.sqlite
 def test_secrets_are_encrypted_at_rest_and_files_are_private(
     start_server: Callable[..., ServerThread], tmp_path: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_under_another_key_secrets_are_404_and_all_else_goes_on(start_server: Ca
         assert good(api.get(f"/state/{state_id}/secrets")) == {"secrets": {"token": "again"}}
 
 
+@pytest.mark.sqlite
 def test_the_key_beside_the_database_serves_the_next_start(start_server: Callable[..., ServerThread]) -> None:
     first = start_server()
     with connect(first) as http:
@@ -99,6 +101,7 @@ def test_the_key_beside_the_database_serves_the_next_start(start_server: Callabl
         assert good(Api(http, api.namespace).get(f"/state/{state_id}/secrets")) == {"secrets": {"token": "v"}}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("content", ["", "short", base64.urlsafe_b64encode(b"x" * 31).decode(), "é" * 44])
 def test_a_bad_key_file_keeps_the_server_from_starting_and_is_named(
     start_server: Callable[..., ServerThread], tmp_path: Path, content: str

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exospherehost import BaseNode, Runtime, StateManager
 from exospherehost.server import ServerSettings, ServerThread
+from tests._support.databases import NewDatabase
 from tests._support.runtimes import KEY
 
 MakeRuntime = Callable[..., Runtime]
@@ -18,17 +18,17 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
-    database = tmp_path_factory.mktemp("server") / "exosphere.db"
-    with ServerThread(ServerSettings(api_key=KEY, database=database, port=0)) as running:
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[ServerThread]:
+    database = new_database(tmp_path_factory.mktemp("server"))
+    with ServerThread(ServerSettings(api_key=KEY, **database.settings, port=0)) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
+def plain_server(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[ServerThread]:
     """A server that offers no extension, as the hosted one."""
-    database = tmp_path_factory.mktemp("plain-server") / "exosphere.db"
-    settings = ServerSettings(api_key=KEY, database=database, port=0, without=frozenset({"trigger-states"}))
+    database = new_database(tmp_path_factory.mktemp("plain-server"))
+    settings = ServerSettings(api_key=KEY, **database.settings, port=0, without=frozenset({"trigger-states"}))
     with ServerThread(settings) as running:
         yield running
 
@@ -58,8 +58,3 @@ def make_runtime(server: ServerThread, namespace: str) -> MakeRuntime:
         return Runtime(namespace, "runtime", list(nodes), server.url, server.api_key, **arguments)
 
     return make
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "exosphere.db"

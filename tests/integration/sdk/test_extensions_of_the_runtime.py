@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +30,7 @@ from exospherehost._session import Session
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost_client.api.runs import list_runs
 from exospherehost_client.types import Request
+from tests._support.databases import NewDatabase
 from tests._support.eventually import eventually
 from tests._support.graph_runs import ended, outputs, statuses
 from tests._support.runtimes import KEY, running
@@ -46,15 +46,15 @@ ServerWithout = Callable[[frozenset[str]], ServerThread]
 
 
 @pytest.fixture(scope="module")
-def server_without(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerWithout]:
+def server_without(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[ServerWithout]:
     """Makes servers without some extensions, one of each kind."""
     servers: dict[frozenset[str], ServerThread] = {}
     with ExitStack() as stack:
 
         def make(without: frozenset[str]) -> ServerThread:
             if without not in servers:
-                database: Path = tmp_path_factory.mktemp("server") / "exosphere.db"
-                settings = ServerSettings(api_key=KEY, database=database, port=0, without=without)
+                database = new_database(tmp_path_factory.mktemp("server"))
+                settings = ServerSettings(api_key=KEY, **database.settings, port=0, without=without)
                 servers[without] = stack.enter_context(ServerThread(settings))
             return servers[without]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,12 +10,13 @@ from pydantic import BaseModel
 
 from exospherehost import BaseNode, GraphNodeModel, Runtime, StateManager
 from exospherehost.server import ServerSettings, ServerThread
+from tests._support.databases import Database
 from tests._support.eventually import eventually
 from tests._support.graph_runs import ended, outputs
 from tests._support.runtimes import KEY, running
 
 
-async def test_report_of_a_state_outlives_a_restart(database: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_report_of_a_state_outlives_a_restart(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     executing = asyncio.Event()
     go_on = asyncio.Event()
 
@@ -39,7 +39,7 @@ async def test_report_of_a_state_outlives_a_restart(database: Path, caplog: pyte
         async def execute(self) -> Outputs:
             return self.Outputs(text=self.inputs.text)
 
-    first = ServerThread(ServerSettings(api_key=KEY, database=database, port=0)).start()
+    first = ServerThread(ServerSettings(api_key=KEY, **database.settings, port=0)).start()
     port = urlsplit(first.url).port
     assert port is not None
     manager = StateManager("ns", first.url, KEY)
@@ -63,7 +63,7 @@ async def test_report_of_a_state_outlives_a_restart(database: Path, caplog: pyte
         await eventually(lambda: "event=claim_failing" in caplog.text)
         go_on.set()
         # The report has been tried in vain when this waits for its second attempt.
-        second = ServerThread(ServerSettings(api_key=KEY, database=database, port=port))
+        second = ServerThread(ServerSettings(api_key=KEY, **database.settings, port=port))
         await asyncio.to_thread(second.start)
         try:
             states = await ended(manager, "ns", run["run_id"], within=60)

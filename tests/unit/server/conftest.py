@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from exospherehost.server.sql_store import SqlStore, open_store
+from exospherehost.server.sql_store import SqlStore
+from tests._support.databases import Database
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    opened = open_store(tmp_path / "test.db")
+def store(database: Database) -> Iterator[SqlStore]:
+    opened = database.open()
     yield opened
     opened.close()

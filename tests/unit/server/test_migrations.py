@@ -127,7 +127,8 @@ def test_a_database_is_made_for_its_owner_alone_folders_included(tmp_path: Path)
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [
-        ("postgresql://host/name", "not supported"),
+        ("mysql://host/name", "not supported"),
+        ("postgresql+asyncpg://host/name", "not supported"),
         ("sqlite://", "must be a file"),
         ("sqlite:///:memory:", "must be a file"),
         ("://", "cannot be read"),

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 from threading import Event
 from typing import NoReturn
 
@@ -17,6 +14,7 @@ from exospherehost.server.sql_base import TransactionLost
 from exospherehost.server.sql_store import SqlStore
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.store import Contention, Reader, StoreError, UnitOfWork
+from tests._support.databases import Database
 
 
 def node(name: str) -> NodeRecord:
@@ -77,10 +75,9 @@ async def test_nothing_remains_of_a_nested_part_that_raises(store: SqlStore) -> 
     assert await store.read(names) == ["outside"]
 
 
-async def test_what_was_answered_is_in_the_file(store: SqlStore, tmp_path: Path) -> None:
+async def test_what_was_answered_is_in_the_database(store: SqlStore, database: Database) -> None:
     await store.write(lambda unit: unit.save_node(node("durable")))
-    with closing(sqlite3.connect(tmp_path / "test.db")) as other:
-        assert other.execute("SELECT name FROM nodes").fetchall() == [("durable",)]
+    assert database.query("SELECT name FROM nodes") == [("durable",)]
 
 
 async def test_a_unit_that_lost_a_race_is_run_again(store: SqlStore) -> None:
@@ -105,6 +102,7 @@ async def test_a_unit_that_always_loses_gives_up(store: SqlStore) -> None:
         await store.write(work)
 
 
+@pytest.mark.sqlite
 async def test_a_commit_that_fails_is_told_to_all_who_shared_it_and_the_store_goes_on(store: SqlStore) -> None:
     started, go_on = Event(), Event()
 
@@ -137,6 +135,7 @@ def state_of_run(run_key: int) -> StateRecord:
     return StateRecord("0" * 24, run_key, "space", "n", "i", "CREATED", {}, {}, None, {}, 0, None, 0, 0, 0)
 
 
+@pytest.mark.sqlite
 async def test_a_transaction_that_the_database_ends_fails_as_a_whole_and_the_store_goes_on(store: SqlStore) -> None:
     started, go_on = Event(), Event()
 

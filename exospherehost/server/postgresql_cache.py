@@ -1,0 +1,73 @@
+"""What a transaction on PostgreSQL has read and holds, and what it has yet to write.
+
+Each statement is a journey to the database and back, so a transaction of many reports reads the states and runs that
+they concern at once, holding their rows, and writes what became of them at once. What it holds nobody else can change:
+so a report decides by what was read, its compare-and-set is done here, and nothing is lost by writing later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from exospherehost.server.records import GraphRecord, NodeRecord, RunCounts, RunRecord, StateChange, StateRecord
+from exospherehost.server.store import NodeKey
+
+Values = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Pending:
+    """What is to be written, and how what is held stands with it.
+
+    Attributes:
+        states: States whose rows are held.
+        changes: Changes of such states, as the statement's values.
+        additions: New states, likewise.
+        counts: What is to be added to the counts of runs.
+    """
+
+    states: dict[str, StateRecord] = field(default_factory=dict[str, StateRecord])
+    changes: list[Values] = field(default_factory=list[Values])
+    additions: list[Values] = field(default_factory=list[Values])
+    counts: dict[int, RunCounts] = field(default_factory=dict[int, RunCounts])
+
+    def copy(self) -> Pending:
+        """Return what can be gone back to."""
+        return Pending(dict(self.states), list(self.changes), list(self.additions), dict(self.counts))
+
+    @property
+    def has_writes(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self.changes or self.additions or self.counts)
+
+    def change(self, state: StateRecord, change: StateChange, values: Values) -> None:
+        """Put off a change of a state that is held."""
+        self.changes.append(values)
+        self.states[state.id] = replace(
+            state,
+            status=change.status,
+            outputs=change.outputs,
+            error=change.error,
+            enqueue_after=change.enqueue_after,
+            updated_at=change.updated_at,
+        )
+
+    def count(self, run_key: int, change: RunCounts) -> None:
+        """Put off a change of a run's counts."""
+        before = self.counts.get(run_key, RunCounts())
+        self.counts[run_key] = RunCounts(
+            before.pending + change.pending,
+            before.succeeded + change.succeeded,
+            before.errored + change.errored,
+            before.retried + change.retried,
+        )
+
+
+@dataclass(slots=True)
+class Known:
+    """What was read and stays as it is: runs and graphs, whose rows are held, and nodes."""
+
+    runs: dict[int, RunRecord] = field(default_factory=dict[int, RunRecord])
+    nodes: dict[NodeKey, NodeRecord] = field(default_factory=dict[NodeKey, NodeRecord])
+    graphs: dict[tuple[str, str], GraphRecord] = field(default_factory=dict[tuple[str, str], GraphRecord])

@@ -1,0 +1,187 @@
+"""What a store's writing thread runs: units of work that wait together, in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+
+from exospherehost.server.records import WaitingState
+from exospherehost.server.sql_base import TransactionLost
+from exospherehost.server.sql_unit import SqlUnit
+from exospherehost.server.statements import Statements
+from exospherehost.server.store import Contention, Note, UnitOfWork
+
+_log = logging.getLogger(__name__)
+
+
+class Busy(Contention):
+    """A unit could not be run now, and nothing of it remains; it is to be run again, after a pause.
+
+    Args:
+        reason: Why.
+        pause: How long to wait, in seconds.
+    """
+
+    def __init__(self, reason: str, *, pause: float) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+class Task:
+    """One unit that waits for a writer, and whom to tell.
+
+    Args:
+        work: The unit.
+        loop: The event loop on which its caller waits.
+        concerns: The id of the state that it is about; None if there are several, or none.
+        patient: Whether it is worth waiting for, having been turned away before.
+
+    Attributes:
+        result: What it returned.
+        error: What it raised instead.
+    """
+
+    __slots__ = ("concerns", "error", "future", "loop", "patient", "result", "work")
+
+    def __init__(
+        self,
+        work: Callable[[UnitOfWork], Any],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        concerns: str | None = None,
+        patient: bool = False,
+    ) -> None:
+        self.concerns = concerns
+        self.work = work
+        self.loop = loop
+        self.patient = patient
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction that is durable.
+
+    Attributes:
+        units: How many units of work it ran.
+        seconds: How long it took.
+        commit_seconds: How long its commit took of that.
+        notes: What is to be counted.
+    """
+
+    units: int
+    seconds: float
+    commit_seconds: float
+    notes: Sequence[Note]
+
+
+@dataclass(slots=True)
+class News:
+    """What a batch came to, beside the results of its units.
+
+    Attributes:
+        waiting: The states that it made wait for a claim.
+        changed_runs: The keys of the runs whose log it has added to.
+        transactions: The transactions that are durable.
+        failures: How many transactions failed as a whole.
+    """
+
+    waiting: list[WaitingState] = field(default_factory=list[WaitingState])
+    changed_runs: set[int] = field(default_factory=set[int])
+    transactions: list[Transaction] = field(default_factory=list[Transaction])
+    failures: int = 0
+
+    def add(self, unit: SqlUnit, units: int, *, began: float, worked: float) -> None:
+        """Add a transaction that has just been committed.
+
+        Args:
+            unit: What its units ran on.
+            units: How many those were.
+            began: When it began, by `time.perf_counter`.
+            worked: When its commit began.
+        """
+        ended = time.perf_counter()
+        self.waiting += unit.waiting
+        self.changed_runs |= unit.changed_runs
+        self.transactions.append(Transaction(units, ended - began, ended - worked, unit.notes))
+
+
+class Writer(Protocol):
+    """Runs units in one writing thread."""
+
+    def run(self, batch: Sequence[Task]) -> News:
+        """Run units and give each its result or its error.
+
+        What a unit wrote is durable when this returns, unless it has an error: then nothing of it remains.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class LoneWriter:
+    """The writer of a database that has one at a time: a transaction for each batch, a savepoint for each unit.
+
+    Args:
+        engine: Where to connect.
+        statements: The compiled statements of its dialect.
+        logs_events: Whether every transition is written to the log of its run.
+    """
+
+    def __init__(self, engine: Engine, statements: Statements, *, logs_events: bool) -> None:
+        self._engine = engine
+        self._statements = statements
+        self._logs_events = logs_events
+        self._connection: Connection | None = None
+
+    def run(self, batch: Sequence[Task]) -> News:
+        """Run units, each as if it were alone; where the transaction as a whole fails, so does every unit."""
+        news = News()
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            self._run(self._connection, batch, news)
+        except BaseException as error:  # noqa: BLE001 (the thread must outlive any failure, and tell who waits)
+            _log.error("event=write_failed units=%d", len(batch), exc_info=True)
+            for task in batch:
+                task.error = task.error or error
+            if self._connection is not None:
+                # Whatever state it is in, the next batch gets a fresh one.
+                self._connection.invalidate()
+                self.close()
+            news.failures += 1
+        return news
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _run(self, connection: Connection, batch: Sequence[Task], news: News) -> None:
+        began = time.perf_counter()
+        with connection.begin():
+            unit = SqlUnit(connection, self._statements)
+            unit.logs_events = self._logs_events
+            for task in batch:
+                try:
+                    with unit.undone_together("unit"):
+                        task.result = task.work(unit)
+                except TransactionLost:
+                    raise
+                except Exception as error:  # noqa: BLE001 (whatever a unit raises belongs to its caller)
+                    task.error = error
+            # Once for all units, so that those of one run share its rows of the log.
+            unit.write_logged()
+            worked = time.perf_counter()
+        news.add(unit, len(batch), began=began, worked=worked)
