@@ -110,7 +110,11 @@ _OUTPUTS = text("SELECT id, outputs FROM states WHERE id = ANY(:ids)").bindparam
 _HOLD_RUN = select(runs.c.key).where(runs.c.key == bindparam("of_key")).with_for_update()
 _HOLD_GRAPH = (
     select(graphs.c.key)
-    .where(graphs.c.namespace == bindparam("namespace"), graphs.c.name == bindparam("name"))
+    .where(
+        graphs.c.namespace == bindparam("namespace"),
+        graphs.c.name == bindparam("name"),
+        graphs.c.latest_version_id.is_not(None),
+    )
     .with_for_update(read=True, key_share=True)
 )
 _NEW_JOIN = insert(joins).values(binds("state_id", "pending", "failed"))
@@ -299,6 +303,10 @@ class PostgresUnit(SqlUnit):
             raise Contention(name)
         self._known.graphs[namespace, name] = graph
         return graph
+
+    def hold_graph(self, namespace: str, name: str) -> GraphRecord | None:
+        """Return a graph, and hold it with its latest version, as :meth:`find_graph` does."""
+        return self.find_graph(namespace, name)
 
     def find_trigger_key(self, namespace: str, graph_name: str, key: str) -> TriggerKeyRecord | None:
         """Return what a trigger under an idempotency key was answered, expired or not."""

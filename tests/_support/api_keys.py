@@ -15,7 +15,7 @@ def command(*words: str | Path) -> Result:
     return CliRunner().invoke(cli, [str(word) for word in words])
 
 
-def make_key(database: Path, *options: str) -> str:
+def make_key(database: str | Path, *options: str) -> str:
     """Make a key and return it."""
     done = command("keys", "create", "--database", database, *options)
     assert done.exit_code == 0, done.output
@@ -29,7 +29,7 @@ def id_of(key: str) -> str:
     return match[1]
 
 
-def revoke(database: Path, key: str) -> None:
+def revoke(database: str | Path, key: str) -> None:
     """Revoke a key."""
     done = command("keys", "revoke", "--database", database, id_of(key))
     assert done.exit_code == 0, done.output

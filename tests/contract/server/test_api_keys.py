@@ -12,15 +12,11 @@ import pytest
 from exospherehost.server import ServerThread
 from exospherehost.server.clock import ManualClock
 from tests._support.api_keys import id_of, make_key, revoke
+from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, good, registration
 
 StartServer = Callable[..., ServerThread]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "exosphere.db"
 
 
 @contextmanager
@@ -30,10 +26,10 @@ def using(server: ServerThread, key: str) -> Iterator[httpx.Client]:
 
 
 def test_a_key_made_while_a_server_runs_works_at_once_beside_the_servers_own(
-    start_server: StartServer, database: Path
+    start_server: StartServer, database: Database
 ) -> None:
     server = start_server()
-    key = make_key(database)
+    key = make_key(database.setting)
     for each in (key, server.api_key):
         with using(server, each) as http:
             assert http.get("/v0/namespaces").status_code == 200
@@ -42,34 +38,34 @@ def test_a_key_made_while_a_server_runs_works_at_once_beside_the_servers_own(
 
 
 def test_a_revoked_key_is_refused_on_every_server_within_the_time_that_is_promised(
-    start_server: StartServer, database: Path
+    start_server: StartServer, database: Database
 ) -> None:
     servers = [start_server(), start_server()]
-    key, other = make_key(database), make_key(database)
+    key, other = make_key(database.setting), make_key(database.setting)
     with ExitStack() as stack:
         connections = [stack.enter_context(using(server, key)) for server in servers]
         assert [http.get("/v0/namespaces").status_code for http in connections] == [200, 200]
-        revoke(database, key)
+        revoke(database.setting, key)
         for http in connections:
             eventually_sync(lambda http=http: http.get("/v0/namespaces").status_code == 401)  # type: ignore[misc]
         with using(servers[0], other) as http:
             assert http.get("/v0/namespaces").status_code == 200
 
 
-def test_a_key_whose_time_is_over_is_refused(start_server: StartServer, database: Path) -> None:
+def test_a_key_whose_time_is_over_is_refused(start_server: StartServer, database: Database) -> None:
     clock = ManualClock(time.time_ns() // 1_000_000)
     server = start_server(clock=clock)
-    with using(server, make_key(database, "--expires", "1h")) as http:
+    with using(server, make_key(database.setting, "--expires", "1h")) as http:
         assert http.get("/v0/namespaces").status_code == 200
         clock.advance_to(clock.now_ms() + 3_601_000)
         assert http.get("/v0/namespaces").status_code == 401
 
 
 def test_a_claim_that_waits_ends_when_its_key_is_revoked_and_takes_nothing(
-    start_server: StartServer, database: Path
+    start_server: StartServer, database: Database
 ) -> None:
     server = start_server()
-    key = make_key(database)
+    key = make_key(database.setting)
     with using(server, server.api_key) as own, using(server, key) as http, ExitStack() as stack:
         api = Api(own, "a")
         api.steps()
@@ -84,16 +80,16 @@ def test_a_claim_that_waits_ends_when_its_key_is_revoked_and_takes_nothing(
         )
         wait([held], timeout=1)
         assert not held.done()
-        revoke(database, key)
+        revoke(database.setting, key)
         assert good(held.result(timeout=40))["states"] == []
         assert time.monotonic() - began < 29
         api.trigger("g")
         assert len(api.claim()) == 1
 
 
-def test_a_bound_key_acts_in_its_namespaces_alone(start_server: StartServer, database: Path) -> None:
+def test_a_bound_key_acts_in_its_namespaces_alone(start_server: StartServer, database: Database) -> None:
     server = start_server()
-    key = make_key(database, "--namespace", "a", "--namespace", "b")
+    key = make_key(database.setting, "--namespace", "a", "--namespace", "b")
     with using(server, server.api_key) as own, using(server, key) as http:
         for namespace in ("a", "b", "c"):
             Api(own, namespace).steps()
@@ -116,10 +112,10 @@ def test_a_bound_key_acts_in_its_namespaces_alone(start_server: StartServer, dat
 
 
 def test_a_bound_key_puts_no_graph_that_runs_nodes_of_another_namespace(
-    start_server: StartServer, database: Path
+    start_server: StartServer, database: Database
 ) -> None:
     server = start_server()
-    key = make_key(database, "--namespace", "a")
+    key = make_key(database.setting, "--namespace", "a")
     with using(server, server.api_key) as own, using(server, key) as http:
         Api(own, "b").steps()
         api = Api(http, "a")
@@ -139,12 +135,13 @@ def test_several_keys_in_one_request_are_none(start_server: StartServer) -> None
     assert httpx.get(f"{server.url}/v0/namespaces", headers=headers).status_code == 401
 
 
-def test_no_database_holds_a_key_in_clear(start_server: StartServer, database: Path) -> None:
+@pytest.mark.sqlite
+def test_no_database_holds_a_key_in_clear(start_server: StartServer, database: Database) -> None:
     server = start_server()
-    key = make_key(database, "--name", "for the billing team")
+    key = make_key(database.setting, "--name", "for the billing team")
     with using(server, key) as http:
         http.get("/v0/namespaces")
-        stored = b"".join(path.read_bytes() for path in database.parent.iterdir() if path.is_file())
+        stored = b"".join(path.read_bytes() for path in Path(database.setting).parent.iterdir() if path.is_file())
     assert id_of(key).encode() in stored
     assert key.encode() not in stored
     assert key.split("_", 2)[2].encode() not in stored

@@ -18,6 +18,7 @@ import pytest
 
 from exospherehost.server import ServerThread
 from exospherehost.server.clock import ManualClock
+from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.run_events import COMMENT, Event, all_events, follow, replay
 from tests._support.service import Api, Json, connect, good, registration
@@ -333,11 +334,11 @@ def test_at_shutdown_streams_end_without_an_end_and_go_on_after_the_restart(star
         assert replay(told) == again.statuses(run)
 
 
-def test_a_killed_server_has_lost_no_event(tmp_path: Path) -> None:
+def test_a_killed_server_has_lost_no_event(database: Database) -> None:
     port = free_port()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": KEY}) as http:
         api = Api(http)
-        with process(tmp_path / "exosphere.db", port) as first:
+        with process(database, port) as first:
             eventually_sync(lambda: answers(http), 30)
             joined(api)
             run = api.trigger("g")
@@ -352,7 +353,7 @@ def test_a_killed_server_has_lost_no_event(tmp_path: Path) -> None:
                 # What was on its way may come or not.
                 with pytest.raises(httpx.TransportError):
                     told += iter(events)  # type: ignore[arg-type]
-        with process(tmp_path / "exosphere.db", port):
+        with process(database, port):
             eventually_sync(lambda: answers(http), 30)
             with follow(api, run, after=told[-1].id) as events:
                 api.work_off()

@@ -111,7 +111,8 @@ async def test_a_read_whose_connection_is_gone_is_run_again(store: SqlStore, sha
 async def test_one_that_listens_hears_again_after_its_connection_was_lost(store: SqlStore, shared: Database) -> None:
     heard: list[Any] = []
     missed = asyncio.Event()
-    store.hear_others(heard.extend, missed.set, wanted=lambda: True)
+    store.when_states_wait(heard.extend, wanted=lambda: True)
+    store.when_news_are_missed(missed.set)
     shared.query(OTHERS)
     await asyncio.wait_for(missed.wait(), 30)
     other = shared.open()
@@ -119,7 +120,7 @@ async def test_one_that_listens_hears_again_after_its_connection_was_lost(store:
         assert not other.was_unattended
 
         def tell() -> bool:
-            other._database.tell_others([("space", "n", 1)])  # type: ignore[list-item]
+            other._database.tell_others("waiting", [("space", "n", 1)])
             return ("space", "n", 1) in heard
 
         await eventually(tell, 30)
@@ -171,9 +172,8 @@ def test_a_database_that_crashes_in_mid_run_loses_and_doubles_nothing() -> None:
 
             with ThreadPoolExecutor(3) as pool:
                 workers = [pool.submit(work) for _ in range(3)]
-                for _ in range(2):
-                    ended = sum(api.run(run)["success_count"] for run in runs)
-                    eventually_sync(lambda: sum(api.run(run)["success_count"] for run in runs) > ended + 10, 60)  # noqa: B023
+                for wanted in (10, 60):
+                    eventually_sync(lambda: sum(api.run(run)["success_count"] for run in runs) > wanted, 60)  # noqa: B023
                     postgres.stop()
                     postgres.start()
                 for worker in workers:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Select, create_engine, text
 
 from exospherehost.server import sql_backlog
 from exospherehost.server.sql_store import SqlStore
+from tests._support.databases import Database
+
+pytestmark = pytest.mark.sqlite
 
 
 @pytest.mark.parametrize(("name", "index"), [("_DUE", "ix_states_claimable"), ("_LEASED", "ix_states_leased")])
 def test_the_count_walks_an_index_that_holds_nothing_finished(
-    store: SqlStore, tmp_path: Path, name: str, index: str
+    store: SqlStore, database: Database, name: str, index: str
 ) -> None:
     assert store.writes_waiting == 0
-    engine = create_engine(f"sqlite:///{tmp_path / 'test.db'}")
+    engine = create_engine(f"sqlite:///{database.setting}")
     statement: Select[tuple[object, ...]] = getattr(sql_backlog, name)
     compiled = statement.compile(dialect=engine.dialect)
     with engine.connect() as connection:
@@ -26,8 +27,8 @@ def test_the_count_walks_an_index_that_holds_nothing_finished(
     assert any(index in step for step in steps), steps
 
 
-async def test_the_revision_is_that_of_the_schema(store: SqlStore, tmp_path: Path) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'test.db'}")
+async def test_the_revision_is_that_of_the_schema(store: SqlStore, database: Database) -> None:
+    engine = create_engine(f"sqlite:///{database.setting}")
     with engine.connect() as connection:
         written = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
     engine.dispose()

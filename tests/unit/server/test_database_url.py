@@ -41,7 +41,7 @@ def test_what_is_kept_beside_a_file_is_not_kept_beside_postgresql() -> None:
         database_path(URL)
     assert "s3cret" not in str(refused.value)
     with pytest.raises(StartupError, match="EXOSPHERE_SECRETS_KEY"):
-        ServerSettings(api_key="k", database=URL).load_secrets_key()
+        ServerSettings(api_key="k", database=URL).open_secret_box()
 
 
 @pytest.mark.parametrize("writers", [0, 65])

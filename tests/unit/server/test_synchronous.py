@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerSettings, StartupError
-from exospherehost.server.sql_store import SqlStore, open_store
+from exospherehost.server.sql_store import SqliteDatabase, SqlStore, open_store
 from exospherehost.server.sqlite import open_engines
 
 # What SQLite calls them when asked.
@@ -43,6 +43,7 @@ def test_what_is_no_level_is_refused_by_name_and_with_those_that_are() -> None:
 
 
 def _level(store: SqlStore) -> int:
-    with store._writer.connect() as connection:
+    assert isinstance(store._database, SqliteDatabase)
+    with store._database._writer.connect() as connection:
         level: int = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
         return level
