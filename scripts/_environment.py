@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements-dev.txt"
 # What each set installs; a larger set serves a smaller one.
 SETS = {
-    "run": ("--constraint", str(REQUIREMENTS), "--editable", f"{ROOT}[server]"),
-    "dev": ("--requirement", str(REQUIREMENTS), "--editable", f"{ROOT}[server]"),
+    "run": ("--constraint", str(REQUIREMENTS), "--editable", f"{ROOT}[server,postgres]"),
+    "dev": ("--requirement", str(REQUIREMENTS), "--editable", f"{ROOT}[server,postgres]"),
 }
 
 
