@@ -163,14 +163,17 @@ class Executor:
 
 
 def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
-    """The fields that a log record about a state carries; the attempt where the service tells it."""
+    """The fields that a log record about a state carries; graph, run and attempt where the service tells them."""
     fields: dict[str, Any] = {
         "exosphere_namespace": namespace,
         "exosphere_node": state.node_name,
         "exosphere_identifier": state.identifier,
         "exosphere_state_id": state.state_id,
     }
+    # A service tells all three or none.
     if state.attempt is not None:
+        fields["exosphere_graph"] = state.graph_name
+        fields["exosphere_run_id"] = state.run_id
         fields["exosphere_attempt"] = state.attempt
     return fields
 
