@@ -136,6 +136,8 @@ def resolve_connection(
 
 def checked_segment(name: str, value: str) -> str:
     """Return a value that is to be one segment of a path, or refuse it."""
+    if isinstance(value, Mapping) and name in value:
+        raise ConfigurationError(f"{name} is a whole answer; pass its {name!r}, as in result[{name!r}]")
     if not isinstance(value, str) or not value:
         raise ConfigurationError(f"{name}={_shortened(value)} is empty or no text; pass {name}= a name")
     if "/" in value:

@@ -223,10 +223,12 @@ def serve(
         )
 
         def announce(url: str) -> None:
-            click.echo(f"State manager: {url} (database {shown(database)}); Ctrl-C ends it.")
-            click.echo("To use it from another terminal:")
+            # Standard output may be the access log's alone.
+            apart = access_log != "off"
+            click.echo(f"State manager: {url} (database {shown(database)}); Ctrl-C ends it.", err=apart)
+            click.echo("To use it from another terminal:", err=apart)
             # A key that the user chose is the user's to keep: only one that was made here is shown.
-            click.echo(_exports(url, None if given is not None else settings.api_key))
+            click.echo(_exports(url, None if given is not None else settings.api_key), err=apart)
 
         run_server(settings, started=announce)
 

@@ -23,6 +23,8 @@ from exospherehost.server.store import Reader, UnitOfWork
 
 T = TypeVar("T")
 
+_ID = re.compile(r"[0-9a-f]{10}")
+_WHOLE_KEY = re.compile(r"exk_([0-9a-f]{10})_[\w-]{43}")
 _LIFETIME = re.compile(r"(\d{1,6})([dhm])")
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60}
 
@@ -83,10 +85,14 @@ def list_(database: str) -> None:
 @database_option
 @click.argument("key_id", metavar="ID")
 def revoke(database: str, key_id: str) -> None:
-    """Revoke the key with this ID: it stops working on every server, without a restart."""
+    """Revoke the key with this ID: it stops working on every server, without a restart. A whole key will do, too."""
+    if (whole := _WHOLE_KEY.fullmatch(key_id)) is not None:
+        key_id = whole[1]
     now_ms = _now_ms()
     if not _write(database, lambda unit: unit.revoke_api_key(key_id, now_ms)):
-        raise click.ClickException(f"there is no key with the id {key_id} that works; `keys list` shows all")
+        # What is no id may be a secret.
+        named = f"the id {key_id}" if _ID.fullmatch(key_id) else "that id, which is ten hexadecimal digits,"
+        raise click.ClickException(f"there is no key with {named} that works; `keys list` shows all")
     click.echo(f"Key {key_id} is revoked, and refused everywhere within {FRESH_SECONDS:.0f} second.")
 
 

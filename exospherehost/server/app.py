@@ -132,6 +132,7 @@ class _Application:
                 followers.look_again()
 
             store.when_news_are_missed(look_again)
+            await service.warn_of_unreadable_secrets()
             # Where another server was at work all along, their holders could renew them.
             if store.was_unattended:
                 await service.spare_leases_after_start()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from exospherehost.server.records import SealedSecrets
 from exospherehost.server.secrets import SecretBox, Undecryptable, make_key, read_keys, write_keys
 from exospherehost.server.store import Store, UnitOfWork
 
@@ -50,6 +51,18 @@ async def rotate_file(store: Store, path: Path) -> Rotation:
     if not rotation.unreadable:
         write_keys(path, [new])
     return rotation
+
+
+def unreadable_graphs(sealed: Sequence[SealedSecrets], box: SecretBox) -> Sequence[str]:
+    """Return the graphs, as ``namespace/name``, that have a secret which no key opens."""
+    found: dict[str, None] = {}
+    for version in sealed:
+        try:
+            for value in version.sealed.values():
+                box.open(value)
+        except Undecryptable:
+            found[f"{version.namespace}/{version.graph_name}"] = None
+    return tuple(found)
 
 
 def _reseal(unit: UnitOfWork, box: SecretBox) -> Rotation:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 
 from exospherehost.server.records import ClaimedRecord, EventCursor, GraphRecord, JsonObject, NodeRecord
+from exospherehost.server.rotation import unreadable_graphs
 from exospherehost.server.rules.model import GraphSpec
 from exospherehost.server.service import (
     batches,
@@ -187,6 +188,20 @@ class Service:
         if held:
             self._lease_given(held[0].expires_at)
         return held
+
+    async def warn_of_unreadable_secrets(self) -> None:
+        """Log which graphs have secrets that no key of this server opens, as after a restore with another key."""
+        box = self._context.secret_box
+        sealed = await self._store.read(lambda reader: reader.list_sealed_secrets())
+        unreadable = await asyncio.to_thread(unreadable_graphs, sealed, box)
+        if unreadable:
+            _log.warning(
+                "event=secrets_unreadable count=%d first=%s what=%s",
+                len(unreadable),
+                unreadable[0],
+                "no key of this server opens them: start it with the key that sealed them, or store the graphs again "
+                "with their secrets",
+            )
 
     async def spare_leases_after_start(self) -> None:
         """Give every holder of a lease time to renew it, after the server was down."""

@@ -71,7 +71,9 @@ def test_secrets_are_encrypted_at_rest_and_files_are_private(
             assert b"a-very-clear-text" not in file.read_bytes(), file
 
 
-def test_under_another_key_secrets_are_404_and_all_else_goes_on(start_server: Callable[..., ServerThread]) -> None:
+def test_under_another_key_secrets_are_404_and_all_else_goes_on(
+    start_server: Callable[..., ServerThread], caplog: pytest.LogCaptureFixture
+) -> None:
     first = start_server(secrets_key=os.urandom(32))
     with connect(first) as http:
         api = Api(http)
@@ -80,7 +82,9 @@ def test_under_another_key_secrets_are_404_and_all_else_goes_on(start_server: Ca
         api.trigger("g")
         state_id = api.claim_one()["state_id"]
     first.stop()
+    assert "secrets_unreadable" not in caplog.text
     with connect(start_server(secrets_key=os.urandom(32))) as http:
+        assert f"event=secrets_unreadable count=1 first={api.namespace}/g " in caplog.text
         api = Api(http, api.namespace)
         assert api.get(f"/state/{state_id}/secrets").status_code == 404
         api.graph("g", api.node("a"), secrets={"token": "again"})

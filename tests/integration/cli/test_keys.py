@@ -43,10 +43,23 @@ def test_the_list_tells_how_each_stands(database: Path) -> None:
 def test_only_a_key_that_works_can_be_revoked(database: Path) -> None:
     key_id = id_of(make_key(database))
     assert command("keys", "revoke", "--database", database, key_id).exit_code == 0
-    for other in (key_id, "no-such-id"):
+    for other, named in ((key_id, f"the id {key_id}"), ("no-such-id", "that id, which is ten hexadecimal digits,")):
         done = command("keys", "revoke", "--database", database, other)
         assert done.exit_code == 1
-        assert f"there is no key with the id {other} that works" in done.output
+        assert f"there is no key with {named} that works" in done.output
+
+
+def test_a_whole_key_can_be_given_to_revoke_it_and_is_not_repeated(database: Path) -> None:
+    key = make_key(database)
+    for exit_code, shown in ((0, f"Key {id_of(key)} is revoked"), (1, f"no key with the id {id_of(key)}")):
+        done = command("keys", "revoke", "--database", database, key)
+        assert done.exit_code == exit_code
+        assert shown in done.output
+        assert key not in done.output
+    mistyped = f"{key}x"
+    done = command("keys", "revoke", "--database", database, mistyped)
+    assert done.exit_code == 1
+    assert key not in done.output
 
 
 @pytest.mark.parametrize("duration", ["soon", "0d", "-1h", "5", "1y", "1.5h"])

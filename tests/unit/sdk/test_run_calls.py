@@ -362,3 +362,11 @@ async def test_name_that_cannot_stand_in_a_path_is_refused(runs: FakeRuns, manag
     with pytest.raises(ConfigurationError):
         await call(manager)
     assert runs.paths() == []
+
+
+@pytest.mark.parametrize("call", ["wait", "get_run", "cancel"])
+async def test_whole_answer_in_place_of_its_run_id_is_refused_with_the_remedy(manager: StateManager, call: str) -> None:
+    answer: Any = {"status": "CREATED", "run_id": RUN}
+
+    with pytest.raises(ConfigurationError, match=r"pass its 'run_id', as in result\['run_id'\]"):
+        await getattr(manager, call)(answer)
