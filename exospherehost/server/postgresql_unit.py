@@ -21,41 +21,22 @@ end and by key, or given up soon (see :mod:`exospherehost.server.postgresql_writ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager
-from itertools import groupby
-from typing import Any, NamedTuple, cast
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Text, bindparam, select, text
+from sqlalchemy import BigInteger, Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.sql import ClauseElement, FromClause, Insert, visitors
-from sqlalchemy.sql.base import Executable
-from sqlalchemy.sql.dml import UpdateBase
 
-from exospherehost.server.postgresql_cache import Known, Pending, Values
-from exospherehost.server.records import (
-    ClaimedRecord,
-    GraphRecord,
-    JoinProgress,
-    JsonObject,
-    NodeRecord,
-    RunCounts,
-    RunRecord,
-    StateChange,
-    StateRecord,
-    TriggerKeyRecord,
-)
+from exospherehost.server.records import ClaimedRecord, GraphRecord, JoinProgress, TriggerKeyRecord
 from exospherehost.server.sql_base import binds, load
+from exospherehost.server.sql_batch import BatchUnit
 from exospherehost.server.sql_graphs import SqlGraphs
 from exospherehost.server.sql_keys import DROP_AS_READ
 from exospherehost.server.sql_leases import SqlLeases
-from exospherehost.server.sql_runs import CLAIMED, STATE_FIELDS, SqlRuns, read_run, read_state
-from exospherehost.server.sql_unit import SqlUnit
-from exospherehost.server.statements import Statements
-from exospherehost.server.store import Contention, NodeKey
-from exospherehost.server.tables import graph_versions, graphs, joins, runs, states
+from exospherehost.server.sql_runs import CLAIMED, STATE_FIELDS, SqlRuns
+from exospherehost.server.store import Contention
+from exospherehost.server.tables import graph_versions, graphs, joins, runs
 
-_COUNTS = {"pending", "succeeded", "errored", "retried"}
 # When to look again for states that are due and that somebody else holds just now.
 _HELD_BY_OTHERS_MS = 250
 
@@ -107,6 +88,9 @@ _HOLD = text(
     "FOR KEY SHARE OF runs SKIP LOCKED FOR UPDATE OF states SKIP LOCKED"
 ).bindparams(bindparam("ids", type_=ARRAY(Text)))
 _OUTPUTS = text("SELECT id, outputs FROM states WHERE id = ANY(:ids)").bindparams(bindparam("ids", type_=ARRAY(Text)))
+_NEW_RUN_KEYS = text(
+    "SELECT nextval(pg_get_serial_sequence('runs', 'key')) FROM generate_series(1, :number)"
+).bindparams(bindparam("number", type_=BigInteger))
 _HOLD_RUN = select(runs.c.key).where(runs.c.key == bindparam("of_key")).with_for_update()
 _HOLD_GRAPH = (
     select(graphs.c.key)
@@ -124,171 +108,21 @@ _CHANGE_JOIN = _NEW_JOIN.on_conflict_do_update(
 ).returning(joins.c.pending, joins.c.failed)
 
 
-class PostgresUnit(SqlUnit):
-    """All that a unit of work asks for, for the units of one transaction, one after the other.
+class PostgresUnit(BatchUnit):
+    """All that a unit of work asks for, where others write too."""
 
-    Call :meth:`begin` before each unit, and :meth:`keep` or :meth:`forget` after it; :meth:`flush` before the commit.
-
-    Args:
-        connection: The connection.
-        statements: The compiled statements of its dialect.
-    """
-
+    hold_statement = _HOLD
+    outputs_statement = _OUTPUTS
     get_run_statement = SqlRuns.get_run_statement.with_for_update(read=True, key_share=True)
     find_run_statement = SqlRuns.find_run_statement.with_for_update()
     find_graph_statement = SqlGraphs.find_graph_statement.with_for_update(read=True, key_share=True, of=graph_versions)
     find_lease_statement = SqlLeases.find_lease_statement.with_for_update(skip_locked=True)
-    # These are about states of which nothing has been put off.
-    _about_one_state = frozenset(
-        (SqlRuns.find_state_statement, SqlRuns.change_state_statement, SqlRuns.prune_state_statement)
-    )
 
-    def __init__(self, connection: Connection, statements: Statements) -> None:
-        super().__init__(connection, statements)
-        self._pending = Pending()
-        self._before = Pending()
-        self._known = Known()
-        self._found_key: TriggerKeyRecord | None = None
-        self._kept = 0, 0, 0
-        self._has_changed = False
-        self._written: list[tuple[Any, int]] = []
+    def _new_run_keys(self, number: int) -> Collection[int]:
+        return [key for (key,) in self._rows(_NEW_RUN_KEYS, number=number)]
 
-    @property
-    def connection(self) -> Connection:
-        """The connection."""
-        return self._connection
-
-    @property
-    def has_written(self) -> bool:
-        """Whether anything has been written since the unit began that is still there."""
-        return self._has_written
-
-    @property
-    def has_changed(self) -> bool:
-        """Whether there is anything to commit."""
-        return self._has_changed or self._has_written or self._pending.has_writes
-
-    def hold(self, state_ids: Collection[str]) -> None:
-        """Read states and their runs, as far as nobody else holds them, and hold them."""
-        for row in super()._rows(_HOLD, ids=sorted(state_ids)):
-            state = read_state(row[: len(STATE_FIELDS)])
-            run = read_run(row[len(STATE_FIELDS) :])
-            self._pending.states[state.id] = state
-            self._known.runs[run.key] = run
-
-    def begin(self) -> None:
-        """Begin a unit."""
-        self._before = self._pending.copy()
-        self._has_changed |= self._has_written
-        self._has_written = False
-
-    def keep(self) -> None:
-        """End a unit whose changes stay."""
-        self._kept = len(self.waiting), len(self.notes), self.logged()
-
-    def forget(self) -> None:
-        """End a unit of which nothing remains in the database."""
-        self._pending = self._before
-        self._known = Known()
-        self._has_written = False
-        waiting, notes, logged = self._kept
-        del self.waiting[waiting:]
-        del self.notes[notes:]
-        self.forget_logged(logged)
-
-    def flush(self) -> None:
-        """Write all that was put off; :meth:`check` tells whether it came about."""
-        self._flush_states()
-        self._flush_counts()
-        self.write_logged()
-
-    def check(self) -> None:
-        """See whether what was put off came about.
-
-        Raises:
-            Contention: A row was not as this transaction had read it, such as that of a run cancelled meanwhile.
-        """
-        for cursor, rows in self._written:
-            if cursor.rowcount != rows:
-                raise Contention(f"{cursor.rowcount} rows were written in place of {rows}")
-        self._written = []
-
-    @contextmanager
-    def nested(self) -> Generator[None, None, None]:
-        """Begin a part of the unit of which nothing remains if its block raises."""
-        before, has_written, waiting = self._pending.copy(), self._has_written, len(self.waiting)
-        try:
-            with super().nested():
-                yield
-        except BaseException:
-            self._pending = before
-            self._known = Known()
-            self._has_written = has_written
-            del self.waiting[waiting:]
-            raise
-
-    def count(self, run_key: int, change: RunCounts) -> None:
-        """Add to a run's counts, when the transaction ends.
-
-        All who report on a run write its row: put off, they hold it as briefly as can be and in one order.
-        """
-        self._pending.count(run_key, change)
-
-    def find_state(self, state_id: str) -> StateRecord | None:
-        """Return a state, whatever its namespace."""
-        held = self._pending.states.get(state_id)
-        if held is not None:
-            return held
-        if any(values["id"] == state_id for values in self._pending.additions):
-            self._flush_states()
-        return super().find_state(state_id)
-
-    def get_run(self, key: int) -> RunRecord:
-        """Return a run that is known to exist, and hold it."""
-        run = self._known.runs.get(key)
-        if run is None:
-            run = self._known.runs[key] = super().get_run(key)
-        return run
-
-    def find_nodes(self, keys: Collection[NodeKey]) -> dict[NodeKey, NodeRecord]:
-        """Return those of the named nodes that are registered."""
-        known = self._known.nodes
-        known.update(super().find_nodes([key for key in keys if key not in known]))
-        return {key: known[key] for key in keys if key in known}
-
-    def save_node(self, node: NodeRecord) -> None:
-        """Register a node, or replace all of a registered one but its id and times."""
-        self._known.nodes.clear()
-        super().save_node(node)
-
-    def find_outputs(self, state_ids: Collection[str]) -> dict[str, JsonObject]:
-        """Return the outputs of the given states."""
-        held = self._pending.states
-        found = {state_id: held[state_id].outputs for state_id in state_ids if state_id in held}
-        rest = [state_id for state_id in state_ids if state_id not in held]
-        if rest:
-            new = {values["id"] for values in self._pending.additions}
-            if new.intersection(rest):
-                self._flush_states()
-            found |= {state_id: load(outputs) for state_id, outputs in super()._rows(_OUTPUTS, ids=rest)}
-        return found
-
-    def _write_states(self, rows: Sequence[Values]) -> None:
-        if all(values["fanout_id"] is None for values in rows):
-            self._pending.additions += rows
-        else:
-            # Whether it is the first under its id is to be known now.
-            self._flush_states()
-            super()._write_states(rows)
-
-    def _write_change(self, state: StateRecord, change: StateChange, values: Values) -> None:
-        held = self._pending.states.get(state.id)
-        if held is None:
-            super()._write_change(state, change, values)
-        elif held.status != state.status:
-            raise Contention(state.id)
-        else:
-            self._pending.change(held, change, values)
+    # What the last unit found that asked for a key.
+    _found_key: TriggerKeyRecord | None = None
 
     def find_graph(self, namespace: str, name: str) -> GraphRecord | None:
         """Return a graph with its latest version, and hold both."""
@@ -335,7 +169,7 @@ class PostgresUnit(SqlUnit):
         claimed: list[ClaimedRecord] = []
         candidates = limit
         while True:
-            rows = super()._rows(
+            rows = self._rows(
                 _CLAIM,
                 node_names=names,
                 namespace=namespace,
@@ -368,79 +202,8 @@ class PostgresUnit(SqlUnit):
         due, _next_at = super().find_waiting(namespace, node_name, now_ms=now_ms, limit=limit)
         return due, now_ms + _HELD_BY_OTHERS_MS
 
-    def change_join(self, state_id: str, *, pending: int, failed: int) -> JoinProgress:
-        """Add to the counts of the states under a united state, and return where they stand."""
+    def _hold_join(self, state_id: str, pending: int, failed: int) -> JoinProgress:
         return JoinProgress(*self._row(_CHANGE_JOIN, state_id=state_id, pending=pending, failed=failed))
-
-    def _rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
-        self._settle(statement)
-        return super()._rows(statement, **values)
-
-    def _run(self, statement: Executable, **values: Any) -> int:
-        self._settle(statement)
-        return super()._run(statement, **values)
-
-    def _settle(self, statement: Executable) -> None:
-        """Before a statement, write what it may be about, and forget what it may change."""
-        concern = _concern_of(statement)
-        if concern.states and statement not in self._about_one_state:
-            self._flush_states()
-            if statement.is_dml:
-                self._pending.states = {}
-        if concern.counts:
-            self._flush_counts()
-        if concern.runs and statement.is_dml:
-            self._known.runs = {}
-        if concern.graphs and statement.is_dml:
-            self._known.graphs = {}
-
-    def _flush_states(self) -> None:
-        changes, additions = self._pending.changes, self._pending.additions
-        self._pending.changes, self._pending.additions = [], []
-        # In their order, for one state may have changed more than once.
-        for is_prune, rows in groupby(changes, lambda values: "prune_data" in values):
-            self._write_many(self.prune_state_statement if is_prune else self.change_state_statement, list(rows))
-        self._write_many(self.add_state_statement, additions)
-
-    def _flush_counts(self) -> None:
-        counts, self._pending.counts = self._pending.counts, {}
-        self._write_many(self.count_statement, [self._count_values(key, counts[key]) for key in sorted(counts)])
-
-    def _write_many(self, statement: Executable, rows: Sequence[Values]) -> None:
-        if rows:
-            self._has_written = True
-            self._written.append((self._statements.change_many(self._connection, statement, rows), len(rows)))
-
-
-class _Concern(NamedTuple):
-    """What a statement is about."""
-
-    states: bool
-    runs: bool
-    counts: bool
-    graphs: bool
-
-
-_concerns: dict[Executable, _Concern] = {}
-
-
-def _concern_of(statement: Executable) -> _Concern:
-    concern = _concerns.get(statement)
-    if concern is None:
-        columns: list[Column[Any]] = [
-            element for element in visitors.iterate(cast("ClauseElement", statement)) if isinstance(element, Column)
-        ]
-        tables: set[FromClause] = {column.table for column in columns}
-        if isinstance(statement, Insert):
-            # What is new was not read before.
-            concern = _Concern(statement.table is states, runs=False, counts=False, graphs=False)
-        else:
-            if isinstance(statement, UpdateBase):
-                tables.add(statement.table)
-            counts = any(column.table is runs and column.name in _COUNTS for column in columns)
-            concern = _Concern(states in tables, runs in tables, counts, graphs in tables or graph_versions in tables)
-        _concerns[statement] = concern
-    return concern
 
 
 def _claimed(row: Sequence[Any], lease_until: int | None) -> ClaimedRecord:

@@ -160,6 +160,9 @@ class PostgresWriter:
         driver = self._driver(connection)
         unit = PostgresUnit(connection, self._statements)
         unit.logs_events = self._logs_events
+        if careful:
+            unit.take_care()
+        unit.likely_runs = sum(task.concerns is None for task in tasks)
         concerned = {task.concerns for task in tasks if task.concerns is not None}
         if concerned:
             unit.hold(concerned)

@@ -33,10 +33,11 @@ class SqlPart:
         self._has_written |= changed != 0
         return changed
 
-    def _run_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute a change once for each of the rows."""
+    def _run_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Execute a change once for each of the rows, and return how many it concerned in all."""
         self._has_written = True
-        self._statements.change_many(self._connection, statement, rows)
+        changed: int = self._statements.change_many(self._connection, statement, rows).rowcount
+        return changed
 
     def _rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
         rows = self._statements.rows(self._connection, statement, values)
@@ -52,6 +53,10 @@ class SqlPart:
     def _scalar(self, statement: Executable, **values: Any) -> Any:
         row = self._row(statement, **values)
         return None if row is None else row[0]
+
+
+class Spoilt(Exception):
+    """A transaction holds what should not last, and can only be rolled back."""
 
 
 class TransactionLost(Exception):
@@ -87,7 +92,8 @@ _decode = json.JSONDecoder().raw_decode
 
 def dump(value: Any) -> str:
     """Return a value as compact JSON text, in ASCII so that any database can hold it."""
-    return _encode(value)
+    # Most new states' outputs, most first states' parents and most runs' stores.
+    return "{}" if value == {} else _encode(value)
 
 
 def load(text: str) -> Any:

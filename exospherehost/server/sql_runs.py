@@ -45,6 +45,10 @@ _ADD_RUN = (
     )
     .returning(runs.c.key)
 )
+ADD_RUNS = insert(runs).values(
+    binds("key", "id", "namespace", "graph_name", "version_id", "store", "created_at")
+    | binds("pending", "succeeded", "errored", "retried")
+)
 _COUNT = (
     update(runs)
     .where(runs.c.key == bindparam("of_key"), runs.c.cancelled_at.is_(None))
@@ -156,9 +160,11 @@ _NEXT_DUE = (
     .limit(literal_column("1"))
 )
 CLAIMED: Note = ("transition", _WAITS, "QUEUED")
-_TO_TAKE = update(states).where(states.c.key == bindparam("of_key"), _CREATED)
-_TAKE = _TO_TAKE.values(status=literal_column("'QUEUED'"))
-_LEASE = _TO_TAKE.values(status=literal_column("'QUEUED'"), lease_expires_at=bindparam("lease_until"))
+_LEASE = (
+    update(states)
+    .where(states.c.key == bindparam("of_key"), _CREATED)
+    .values(status=literal_column("'QUEUED'"), lease_expires_at=bindparam("lease_until"))
+)
 
 _CHANGE_JOIN = (
     update(joins)
@@ -186,6 +192,7 @@ class SqlRuns(SqlEvents):
     add_state_statement = _ADD_STATE
     change_state_statement = _CHANGE_STATE
     prune_state_statement = _PRUNE_STATE
+    change_join_statement = _CHANGE_JOIN
 
     def __init__(self, connection: Connection, statements: Statements) -> None:
         super().__init__(connection, statements)
@@ -289,29 +296,30 @@ class SqlRuns(SqlEvents):
             for row in self._rows(_DUE, namespace=namespace, node_name=node_name, now_ms=now_ms, limit=limit)
         ]
         due.sort(key=lambda row: (row[0], row[1]))
+        taken = due[:limit]
+        if not taken:
+            return []
+        # Nobody else writes between the reading and this.
+        if self._run_many(_LEASE, [{"of_key": row[1], "lease_until": lease_until} for row in taken]) != len(taken):
+            raise Contention(namespace)
         claimed: list[ClaimedRecord] = []
-        for enqueue_after, key, state_id, node_name, identifier, inputs, created_at, *of_run in due[:limit]:
-            if lease_until is None:
-                taken = self._run(_TAKE, of_key=key)
-            else:
-                taken = self._run(_LEASE, of_key=key, lease_until=lease_until)
-            if taken:
-                graph_name, run_id, retry_count, run_key = of_run
-                self.log(run_key, "QUEUED", identifier, node_name, now_ms, state_id)
-                claimed.append(
-                    ClaimedRecord(
-                        id=state_id,
-                        node_name=node_name,
-                        identifier=identifier,
-                        inputs=load(inputs),
-                        enqueue_after=enqueue_after,
-                        created_at=created_at,
-                        graph_name=graph_name,
-                        run_id=run_id,
-                        retry_count=retry_count,
-                        lease_expires_at=lease_until,
-                    )
+        for enqueue_after, _key, state_id, node_name, identifier, inputs, created_at, *of_run in taken:
+            graph_name, run_id, retry_count, run_key = of_run
+            self.log(run_key, "QUEUED", identifier, node_name, now_ms, state_id)
+            claimed.append(
+                ClaimedRecord(
+                    id=state_id,
+                    node_name=node_name,
+                    identifier=identifier,
+                    inputs=load(inputs),
+                    enqueue_after=enqueue_after,
+                    created_at=created_at,
+                    graph_name=graph_name,
+                    run_id=run_id,
+                    retry_count=retry_count,
+                    lease_expires_at=lease_until,
                 )
+            )
         self.notes += [CLAIMED] * len(claimed)
         return claimed
 
@@ -353,7 +361,7 @@ class SqlRuns(SqlEvents):
 
     def change_join(self, state_id: str, *, pending: int, failed: int) -> JoinProgress:
         """Add to the counts of the states under a united state, and return where they stand."""
-        row = self._row(_CHANGE_JOIN, of_id=state_id, more_pending=pending, more_failed=failed)
+        row = self._row(self.change_join_statement, of_id=state_id, more_pending=pending, more_failed=failed)
         if row is None:
             self._run(_ADD_JOIN, state_id=state_id, pending=pending, failed=failed)
             return JoinProgress(pending, failed)

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine
 
 from exospherehost.server.records import WaitingState
-from exospherehost.server.sql_base import TransactionLost
+from exospherehost.server.sql_base import Spoilt, TransactionLost, savepoint
 from exospherehost.server.sql_unit import SqlUnit
+from exospherehost.server.sqlite_unit import SqliteUnit
 from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention, Note, UnitOfWork
 
@@ -130,7 +131,10 @@ class Writer(Protocol):
 
 
 class LoneWriter:
-    """The writer of a database that has one at a time: a transaction for each batch, a savepoint for each unit.
+    """The writer of a database that has one at a time: a transaction for each batch.
+
+    Units run one after the other without savepoints. One that fails before it has written anything leaves nothing to
+    undo; after that, the transaction is rolled back and its units run again, each in a savepoint of its own.
 
     Args:
         engine: Where to connect.
@@ -150,7 +154,10 @@ class LoneWriter:
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
-            self._run(self._connection, batch, news)
+            try:
+                self._run(self._connection, batch, news, careful=False)
+            except Spoilt:
+                self._run(self._connection, batch, news, careful=True)
         except BaseException as error:  # noqa: BLE001 (the thread must outlive any failure, and tell who waits)
             _log.error("event=write_failed units=%d", len(batch), exc_info=True)
             for task in batch:
@@ -168,20 +175,50 @@ class LoneWriter:
             self._connection.close()
             self._connection = None
 
-    def _run(self, connection: Connection, batch: Sequence[Task], news: News) -> None:
+    def _run(self, connection: Connection, batch: Sequence[Task], news: News, *, careful: bool) -> None:
         began = time.perf_counter()
         with connection.begin():
-            unit = SqlUnit(connection, self._statements)
+            unit = SqliteUnit(connection, self._statements)
             unit.logs_events = self._logs_events
+            if careful:
+                unit.take_care()
+            unit.likely_runs = sum(task.concerns is None for task in batch)
+            concerned = {task.concerns for task in batch if task.concerns is not None}
+            if concerned:
+                unit.hold(concerned)
             for task in batch:
-                try:
-                    with unit.undone_together("unit"):
-                        task.result = task.work(unit)
-                except TransactionLost:
-                    raise
-                except Exception as error:  # noqa: BLE001 (whatever a unit raises belongs to its caller)
-                    task.error = error
+                self._run_unit(unit, task, careful=careful)
             # Once for all units, so that those of one run share its rows of the log.
-            unit.write_logged()
+            try:
+                unit.flush()
+                unit.check()
+            except Exception as error:
+                if careful:
+                    raise
+                raise Spoilt from error
             worked = time.perf_counter()
         news.add(unit, len(batch), began=began, worked=worked)
+
+    @staticmethod
+    def _run_unit(unit: SqliteUnit, task: Task, *, careful: bool) -> None:
+        task.error = None
+        unit.begin()
+        try:
+            if careful:
+                with savepoint(unit.connection, "unit"):
+                    task.result = task.work(unit)
+                    # Whose writing fails is to fail alone.
+                    unit.write_put_off()
+                    unit.check()
+            else:
+                task.result = task.work(unit)
+        except (TransactionLost, Spoilt):
+            raise
+        except Exception as error:
+            # A full disk, for one, makes SQLite end the transaction on its own.
+            if not careful and (unit.has_written or not unit.is_open):
+                raise Spoilt from error
+            unit.forget()
+            task.error = error
+        else:
+            unit.keep()

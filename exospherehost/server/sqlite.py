@@ -81,6 +81,12 @@ def _engine(path: Path, *, connections: int, begin: str, synchronous: str) -> En
     return engine
 
 
+def is_in_transaction(connection: Connection) -> bool:
+    """Tell whether a connection's transaction is open: some failures make SQLite end it on its own."""
+    driver = connection.connection.dbapi_connection
+    return isinstance(driver, sqlite3.Connection) and driver.in_transaction
+
+
 def back_up(source: Path, target: Path) -> tuple[int, int]:
     """Copy a database that may be in use into a file that must not exist, and check the copy.
 

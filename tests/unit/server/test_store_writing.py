@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 from typing import NoReturn
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from exospherehost.server.records import NodeRecord, StateRecord
+from exospherehost.server.records import NewRun, NodeRecord, RunCounts, StateRecord
 from exospherehost.server.sql_base import TransactionLost
 from exospherehost.server.sql_store import SqlStore
 from exospherehost.server.sql_unit import SqlUnit
@@ -133,6 +135,48 @@ async def test_a_commit_that_fails_is_told_to_all_who_shared_it_and_the_store_go
 
 def state_of_run(run_key: int) -> StateRecord:
     return StateRecord("0" * 24, run_key, "space", "n", "i", "CREATED", {}, {}, None, {}, 0, None, 0, 0, 0)
+
+
+@pytest.mark.sqlite
+async def test_of_units_that_share_a_writing_one_whose_values_do_not_fit_fails_alone(store: SqlStore) -> None:
+    started, go_on = Event(), Event()
+
+    def hold(unit: UnitOfWork) -> None:
+        unit.save_version(
+            graph_id="1" * 24,
+            version_id="2" * 24,
+            namespace="space",
+            name="graph",
+            document={},
+            secrets={},
+            errors=(),
+            now_ms=1,
+        )
+        started.set()
+        assert go_on.wait(10)
+
+    def start(number: int, created_at: int) -> Callable[[UnitOfWork], None]:
+        def work(unit: UnitOfWork) -> None:
+            run = unit.add_run(NewRun(f"run-{number}", "space", "graph", "2" * 24, {}, created_at))
+            unit.count(run.key, RunCounts(pending=number))
+            unit.add_states([replace(state_of_run(run.key), id=str(number) * 24)])
+
+        return work
+
+    held = asyncio.ensure_future(store.write(hold))
+    await asyncio.to_thread(started.wait, 10)
+    sharing = [
+        asyncio.ensure_future(store.write(work)) for work in (start(3, 1), start(4, 2**70), start(5, 1), start(6, 1))
+    ]
+    await asyncio.sleep(0)
+    go_on.set()
+    results = await asyncio.gather(held, *sharing, return_exceptions=True)
+    assert [isinstance(result, OverflowError) for result in results] == [False, False, True, False, False]
+    total, listed = await store.read(lambda reader: reader.list_runs("space", offset=0, limit=10))
+    assert total == 3
+    assert [(run.id, run.counts.pending) for run in listed] == [("run-6", 6), ("run-5", 5), ("run-3", 3)]
+    written = await store.read(lambda reader: [reader.find_state(str(number) * 24) for number in (3, 4, 5, 6)])
+    assert [state is None for state in written] == [False, True, False, False]
 
 
 @pytest.mark.sqlite

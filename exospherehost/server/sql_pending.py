@@ -1,16 +1,19 @@
-"""What a transaction on PostgreSQL has read and holds, and what it has yet to write.
-
-Each statement is a journey to the database and back, so a transaction of many reports reads the states and runs that
-they concern at once, holding their rows, and writes what became of them at once. What it holds nobody else can change:
-so a report decides by what was read, its compare-and-set is done here, and nothing is lost by writing later.
-"""
+"""What a transaction of many units has read and holds, and what it has yet to write."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from exospherehost.server.records import GraphRecord, NodeRecord, RunCounts, RunRecord, StateChange, StateRecord
+from exospherehost.server.records import (
+    GraphRecord,
+    JoinProgress,
+    NodeRecord,
+    RunCounts,
+    RunRecord,
+    StateChange,
+    StateRecord,
+)
 from exospherehost.server.store import NodeKey
 
 Values = dict[str, Any]
@@ -24,22 +27,36 @@ class Pending:
         states: States whose rows are held.
         changes: Changes of such states, as the statement's values.
         additions: New states, likewise.
+        runs: New runs, likewise, by key.
         counts: What is to be added to the counts of runs.
+        joins: Where joins stand whose rows are held.
+        changed_joins: Those of them that are to be written.
     """
 
     states: dict[str, StateRecord] = field(default_factory=dict[str, StateRecord])
     changes: list[Values] = field(default_factory=list[Values])
     additions: list[Values] = field(default_factory=list[Values])
+    runs: dict[int, Values] = field(default_factory=dict[int, Values])
     counts: dict[int, RunCounts] = field(default_factory=dict[int, RunCounts])
+    joins: dict[str, JoinProgress] = field(default_factory=dict[str, JoinProgress])
+    changed_joins: set[str] = field(default_factory=set[str])
 
     def copy(self) -> Pending:
         """Return what can be gone back to."""
-        return Pending(dict(self.states), list(self.changes), list(self.additions), dict(self.counts))
+        return Pending(
+            dict(self.states),
+            list(self.changes),
+            list(self.additions),
+            dict(self.runs),
+            dict(self.counts),
+            dict(self.joins),
+            set(self.changed_joins),
+        )
 
     @property
     def has_writes(self) -> bool:
         """Whether anything is to be written."""
-        return bool(self.changes or self.additions or self.counts)
+        return bool(self.changes or self.additions or self.runs or self.counts or self.changed_joins)
 
     def change(self, state: StateRecord, change: StateChange, values: Values) -> None:
         """Put off a change of a state that is held."""
@@ -55,6 +72,11 @@ class Pending:
 
     def count(self, run_key: int, change: RunCounts) -> None:
         """Put off a change of a run's counts."""
+        new = self.runs.get(run_key)
+        if new is not None:
+            more = {name: new[name] + getattr(change, name) for name in ("pending", "succeeded", "errored", "retried")}
+            self.runs[run_key] = {**new, **more}
+            return
         before = self.counts.get(run_key, RunCounts())
         self.counts[run_key] = RunCounts(
             before.pending + change.pending,
