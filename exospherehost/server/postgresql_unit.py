@@ -8,7 +8,9 @@ they read, so each thing that a decision rests on is held, or compared again, by
   after the other, and each sees all that went before. That a uniting node ran is a row under a primary key.
 * A run, and a graph with its version, are held with the weakest lock (KEY SHARE) once a unit has read them, so that
   whoever takes the strongest (to cancel or delete) waits for the units under way, and later ones see what it did.
-  Counts and new versions, which leave the key alone, do not wait for one another.
+  Counts and new versions, which leave the key alone, do not wait for one another. A row's lock is not given in turn:
+  with ever new holders of the weakest nobody would get the strongest. So before it stands a gate, an advisory lock,
+  which is given in turn, shared by those that hold the row and for himself to whoever cancels or deletes.
 * A schedule moves on by compare-and-set on its time: of several servers, one fires it.
 * A lease that has run out is ended by the one that holds its state's row; a claim takes rows that nobody holds.
 * First registrations, first PUTs, idempotency keys and lines of manual retries have unique indexes, and a version that
@@ -22,9 +24,10 @@ end and by key, or given up soon (see :mod:`exospherehost.server.postgresql_writ
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, bindparam, select, text
+from sqlalchemy import BigInteger, Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from exospherehost.server.records import ClaimedRecord, GraphRecord, JoinProgress, TriggerKeyRecord
@@ -81,12 +84,20 @@ _NEXT_WAITING = text(
     "ORDER BY enqueue_after LIMIT 1"
 ).bindparams(bindparam("namespace", type_=Text), bindparam("node_name", type_=Text))
 
+# What gates are numbered by: those of runs from here on, by their keys; those of graphs by their names.
+_FIRST_RUN_GATE = 0x6578_0000_0000_0000
 _HOLD = text(
-    f"SELECT {', '.join(f'states.{name}' for name in STATE_FIELDS)}, "  # noqa: S608 (names of ours)
+    "WITH wanted AS MATERIALIZED ("  # noqa: S608 (names and numbers of ours)
+    f"SELECT key, pg_try_advisory_xact_lock_shared({_FIRST_RUN_GATE} + run_key) AS is_open "
+    "FROM states WHERE id = ANY(:ids)) "
+    f"SELECT {', '.join(f'states.{name}' for name in STATE_FIELDS)}, "
     "runs.key, runs.id, runs.namespace, runs.graph_name, runs.version_id, runs.store, runs.cancelled_at "
-    "FROM states JOIN runs ON runs.key = states.run_key WHERE states.id = ANY(:ids) "
+    "FROM wanted JOIN states ON states.key = wanted.key JOIN runs ON runs.key = states.run_key WHERE wanted.is_open "
     "FOR KEY SHARE OF runs SKIP LOCKED FOR UPDATE OF states SKIP LOCKED"
 ).bindparams(bindparam("ids", type_=ARRAY(Text)))
+_number = bindparam("number", type_=BigInteger)
+_ENTER = select(func.pg_advisory_xact_lock_shared(_number))
+_CLOSE = select(func.pg_advisory_xact_lock(_number))
 _OUTPUTS = text("SELECT id, outputs FROM states WHERE id = ANY(:ids)").bindparams(bindparam("ids", type_=ARRAY(Text)))
 _NEW_RUN_KEYS = text(
     "SELECT nextval(pg_get_serial_sequence('runs', 'key')) FROM generate_series(1, :number)"
@@ -114,7 +125,6 @@ class PostgresUnit(BatchUnit):
     hold_statement = _HOLD
     outputs_statement = _OUTPUTS
     get_run_statement = SqlRuns.get_run_statement.with_for_update(read=True, key_share=True)
-    find_run_statement = SqlRuns.find_run_statement.with_for_update()
     find_graph_statement = SqlGraphs.find_graph_statement.with_for_update(read=True, key_share=True, of=graph_versions)
     find_lease_statement = SqlLeases.find_lease_statement.with_for_update(skip_locked=True)
 
@@ -124,11 +134,15 @@ class PostgresUnit(BatchUnit):
     # What the last unit found that asked for a key.
     _found_key: TriggerKeyRecord | None = None
 
+    def _enter_run(self, key: int) -> None:
+        self._row(_ENTER, number=_FIRST_RUN_GATE + key)
+
     def find_graph(self, namespace: str, name: str) -> GraphRecord | None:
         """Return a graph with its latest version, and hold both."""
         known = self._known.graphs.get((namespace, name))
         if known is not None:
             return known
+        self._row(_ENTER, number=_gate_of_graph(namespace, name))
         if self._row(_HOLD_GRAPH, namespace=namespace, name=name) is None:
             return None
         graph = super().find_graph(namespace, name)
@@ -141,6 +155,11 @@ class PostgresUnit(BatchUnit):
     def hold_graph(self, namespace: str, name: str) -> GraphRecord | None:
         """Return a graph, and hold it with its latest version, as :meth:`find_graph` does."""
         return self.find_graph(namespace, name)
+
+    def take_graph(self, namespace: str, name: str) -> int | None:
+        """Return a graph's key, once no unit holds it; None if there is none."""
+        self._row(_CLOSE, number=_gate_of_graph(namespace, name))
+        return super().take_graph(namespace, name)
 
     def find_trigger_key(self, namespace: str, graph_name: str, key: str) -> TriggerKeyRecord | None:
         """Return what a trigger under an idempotency key was answered, expired or not."""
@@ -157,6 +176,7 @@ class PostgresUnit(BatchUnit):
     def cancel_run(self, run_key: int, now_ms: int) -> int | None:
         """Prune what is CREATED or QUEUED and have nothing follow; None if the run has ended anyway."""
         # Waits for the units under way in the run, and has later ones wait.
+        self._row(_CLOSE, number=_FIRST_RUN_GATE + run_key)
         self._row(_HOLD_RUN, of_key=run_key)
         return super().cancel_run(run_key, now_ms)
 
@@ -204,6 +224,11 @@ class PostgresUnit(BatchUnit):
 
     def _hold_join(self, state_id: str, pending: int, failed: int) -> JoinProgress:
         return JoinProgress(*self._row(_CHANGE_JOIN, state_id=state_id, pending=pending, failed=failed))
+
+
+def _gate_of_graph(namespace: str, name: str) -> int:
+    # No two pairs are spelled alike, as no namespace holds a slash.
+    return int.from_bytes(blake2b(f"{namespace}/{name}".encode(), digest_size=8).digest(), signed=True)
 
 
 def _claimed(row: Sequence[Any], lease_until: int | None) -> ClaimedRecord:

@@ -237,8 +237,12 @@ class BatchUnit(SqlUnit):
         """Return a run that is known to exist, and hold it."""
         run = self._known.runs.get(key)
         if run is None:
+            self._enter_run(key)
             run = self._known.runs[key] = super().get_run(key)
         return run
+
+    def _enter_run(self, key: int) -> None:
+        """Wait for whoever ends a run, before its row is read; nobody does where one writes at a time."""
 
     def find_nodes(self, keys: Collection[NodeKey]) -> dict[NodeKey, NodeRecord]:
         """Return those of the named nodes that are registered."""

@@ -10,7 +10,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 
 class this_transaction(ColumnElement[int]):  # noqa: N801 (it stands in statements as a function does)
-    """The number of the transaction that writes; 0 where transactions commit one after another."""
+    """A number by which what a transaction writes comes after all that it has seen; 0 where one follows another.
+
+    It is no lower than the transaction's own, so that nobody is shown what others may yet write before it.
+    """
 
     inherit_cache = True
     type = BigInteger()
@@ -33,7 +36,10 @@ def _no_number(_element: Any, _compiler: Any, **_options: Any) -> str:
 
 @compiles(this_transaction, "postgresql")
 def _number(_element: Any, _compiler: Any, **_options: Any) -> str:
-    return "CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
+    # A transaction sees what others commit while it is under way, with higher numbers than its own. The last of them is
+    # one less than the end of the view, and has ended, so that the wait for it is over.
+    own = "CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
+    return f"greatest({own}, CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) - 1)"
 
 
 @compiles(oldest_open_transaction)

@@ -62,6 +62,8 @@ _GET_VERSION = select(*_VERSION_COLUMNS).where(graph_versions.c.id == bindparam(
 _GRAPH_KEY = select(graphs.c.key, graphs.c.latest_version_id).where(
     graphs.c.namespace == bindparam("namespace"), graphs.c.name == bindparam("name")
 )
+# Where several write at once, it is neither deleted nor given another version until the version is in place.
+_GRAPH_TO_PUT = _GRAPH_KEY.with_for_update(key_share=True)
 _TAKE_GRAPH = _GRAPH_KEY.where(graphs.c.latest_version_id.is_not(None)).with_for_update()
 _ADD_GRAPH = insert(graphs).values(binds("id", "namespace", "name", "created_at", "updated_at")).returning(graphs.c.key)
 _ADD_VERSION = insert(graph_versions).values(
@@ -170,7 +172,7 @@ class SqlGraphs(SqlPart):
         now_ms: int,
     ) -> GraphRecord:
         """Make a version the latest of its graph, and the one that runs use if it has no errors."""
-        graph_key, latest = self._row(_GRAPH_KEY, namespace=namespace, name=name) or (None, None)
+        graph_key, latest = self._row(_GRAPH_TO_PUT, namespace=namespace, name=name) or (None, None)
         if graph_key is None:
             graph_key = self._scalar(
                 _ADD_GRAPH, id=graph_id, namespace=namespace, name=name, created_at=now_ms, updated_at=now_ms

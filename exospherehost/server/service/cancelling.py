@@ -10,7 +10,7 @@ from exospherehost.server.rules import transitions
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.graphs import graph_not_found
 from exospherehost.server.service.viewing import run_status
-from exospherehost.server.store import Reader, UnitOfWork
+from exospherehost.server.store import Contention, Reader, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,9 @@ def cancel(unit: UnitOfWork, context: Context, namespace: str, run_id: str) -> C
     key = find_run(unit, namespace, run_id).key
     pruned = unit.cancel_run(key, context.clock.now_ms())
     run = unit.find_listing(key)
-    if run is None:
-        raise LookupError(f"run {run_id} is gone")
+    if run is None or run.id != run_id:
+        # It had ended, and is being deleted since it was found.
+        raise Contention(run_id)
     return CancelledRun(run.id, run_status(run), run.cancelled_at, pruned or 0)
 
 

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exospherehost.server import ServerThread
 from exospherehost.server.clock import ManualClock
+from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, Json, connect, good, registration
 
@@ -178,7 +176,7 @@ def test_a_graph_of_the_same_name_elsewhere_stays(api: Api) -> None:
     other.trigger("g")
 
 
-def test_without_runs_nothing_of_it_remains_in_the_database(start_server: StartServer, tmp_path: Path) -> None:
+def test_without_runs_nothing_of_it_remains_in_the_database(start_server: StartServer, database: Database) -> None:
     server = start_server()
     with connect(server) as http:
         api = Api(http)
@@ -189,10 +187,9 @@ def test_without_runs_nothing_of_it_remains_in_the_database(start_server: StartS
         delete(api)
         delete(api, "g2")
     server.stop()
-    with closing(sqlite3.connect(tmp_path / "exosphere.db")) as database:
-        assert database.execute("SELECT name FROM graphs").fetchall() == [("g2",)]
-        assert database.execute("SELECT count(*) FROM graph_versions").fetchall() == [(1,)]
-        assert database.execute("SELECT count(*) FROM crons").fetchall() == [(0,)]
+    assert database.query("SELECT name FROM graphs") == [("g2",)]
+    assert database.query("SELECT count(*) FROM graph_versions") == [(1,)]
+    assert database.query("SELECT count(*) FROM crons") == [(0,)]
 
 
 def test_it_needs_the_key(api: Api) -> None:

@@ -3,13 +3,11 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -258,7 +256,7 @@ def test_many_readers_are_told_the_same_whenever_they_come(api: Api) -> None:
     assert len({event.id for event in expected}) == len(expected)
 
 
-def test_a_wide_fan_out_takes_few_rows_and_is_told_whole(start_server: StartServer, tmp_path: Path) -> None:
+def test_a_wide_fan_out_takes_few_rows_and_is_told_whole(start_server: StartServer, database: Database) -> None:
     server = start_server()
     with connect(server) as http:
         api = Api(http)
@@ -266,8 +264,7 @@ def test_a_wide_fan_out_takes_few_rows_and_is_told_whole(start_server: StartServ
         run = api.trigger("g")
         api.executed(api.claim_one())
         api.executed(api.claim_one(), *({} for _ in range(3_000)))
-        with closing(sqlite3.connect(tmp_path / "exosphere.db")) as database:
-            sizes = database.execute("SELECT count(*), max(length(transitions)) FROM run_events").fetchone()
+        (sizes,) = database.query("SELECT count(*), max(length(transitions)) FROM run_events")
         good(api.call("POST", f"/runs/{run}/cancel"))
         events = all_events(api, run)
         assert len(events) == 5 + 3_000 + 3_000 + 3_000 + 1
@@ -427,15 +424,14 @@ def test_an_id_beyond_all_events_leaves_just_the_end(api: Api) -> None:
 
 @pytest.mark.parametrize("settings", [{"without": frozenset({"events"})}, {"strict": True}])
 def test_without_it_there_is_no_such_operation_and_no_log(
-    start_server: StartServer, tmp_path: Path, settings: Json
+    start_server: StartServer, database: Database, settings: Json
 ) -> None:
     with connect(start_server(**settings)) as http:
         api = Api(http)
         run = finished(api)
         answer = api.get(f"/runs/{run}/events")
         assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
-        with closing(sqlite3.connect(tmp_path / "exosphere.db")) as database:
-            assert database.execute("SELECT count(*) FROM run_events").fetchone() == (0,)
+        assert database.query("SELECT count(*) FROM run_events") == [(0,)]
 
 
 def test_of_what_happened_while_it_was_switched_off_only_the_end_is_told(start_server: StartServer) -> None:

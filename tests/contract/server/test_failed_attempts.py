@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from exospherehost.server import ServerThread
 from exospherehost.server.attempts import BURST
 from tests._support.api_keys import make_key
+from tests._support.databases import Database
 
 StartServer = Callable[..., ServerThread]
 
@@ -27,11 +27,11 @@ def guess_until_held_off(server: ServerThread) -> httpx.Response:
 
 
 def test_who_guesses_is_told_to_wait_and_what_worked_before_goes_on(
-    start_server: StartServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    start_server: StartServer, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = start_server()
-    known = make_key(tmp_path / "exosphere.db")
-    fresh = make_key(tmp_path / "exosphere.db")
+    known = make_key(database.setting)
+    fresh = make_key(database.setting)
     assert ask(server, known).status_code == 200
     held_off = guess_until_held_off(server)
     assert held_off.status_code == 429

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exospherehost.server import ServerThread
 from exospherehost.server.clock import ManualClock
 from exospherehost.server.service.leases import SPARED_AFTER_START_MS
+from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, connect, registration
 from tests.contract.server.conftest import KEY
@@ -223,10 +224,10 @@ def test_transactions_commits_and_reads_are_timed(server: ServerThread) -> None:
     assert (after.value("exosphere_read_seconds_count") or 0) > 0
 
 
-def test_process_and_build_are_shown(server: ServerThread) -> None:
+def test_process_and_build_are_shown(server: ServerThread, database: Database) -> None:
     seen = scrape(server)
     (build,) = seen.labels("exosphere_build_info")
     assert build.keys() == {"version", "python", "database"}
-    assert build["database"] == "sqlite"
+    assert build["database"] == ("sqlite" if database.is_file else "postgresql")
     assert (seen.value("process_resident_memory_bytes") or 0) > 0
     eventually_sync(lambda: scrape(server).value("exosphere_event_loop_lag_seconds_count"))

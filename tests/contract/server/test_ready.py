@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
 
 import httpx
 import pytest
 
 from exospherehost.server import ServerThread
 from exospherehost.server.migrations import revisions
+from tests._support.databases import Database
 
 StartServer = Callable[..., ServerThread]
-
-
-def execute(folder: Path, statement: str) -> None:
-    with closing(sqlite3.connect(folder / "exosphere.db", timeout=30)) as connection, connection:
-        connection.execute(statement)
 
 
 def test_a_server_is_ready_once_it_answers(start_server: StartServer) -> None:
@@ -35,23 +28,26 @@ def test_it_needs_no_key_and_knows_one_method(start_server: StartServer) -> None
 
 
 def test_a_database_that_cannot_be_read_makes_it_unready_and_leaves_it_alive(
-    start_server: StartServer, tmp_path: Path
+    start_server: StartServer, database: Database
 ) -> None:
     server = start_server()
-    execute(tmp_path, "ALTER TABLE alembic_version RENAME TO away")
+    database.query("ALTER TABLE alembic_version RENAME TO away")
     answer = httpx.get(f"{server.url}/ready")
-    assert (answer.status_code, answer.json()) == (503, {"status": "unready", "reason": "database: OperationalError"})
+    error = "OperationalError" if database.is_file else "UndefinedTable"
+    assert (answer.status_code, answer.json()) == (503, {"status": "unready", "reason": f"database: {error}"})
     assert httpx.get(f"{server.url}/health").status_code == 200
-    execute(tmp_path, "ALTER TABLE away RENAME TO alembic_version")
+    database.query("ALTER TABLE away RENAME TO alembic_version")
     assert httpx.get(f"{server.url}/ready").status_code == 200
 
 
 @pytest.mark.parametrize(
     "statement", ["UPDATE alembic_version SET version_num = '0001'", "DELETE FROM alembic_version"]
 )
-def test_a_schema_that_is_too_old_makes_it_unready(start_server: StartServer, tmp_path: Path, statement: str) -> None:
+def test_a_schema_that_is_too_old_makes_it_unready(
+    start_server: StartServer, database: Database, statement: str
+) -> None:
     server = start_server()
-    execute(tmp_path, statement)
+    database.query(statement)
     answer = httpx.get(f"{server.url}/ready")
     assert answer.status_code == 503
     found = "0001" if "0001" in statement else "none"
@@ -59,10 +55,10 @@ def test_a_schema_that_is_too_old_makes_it_unready(start_server: StartServer, tm
 
 
 def test_the_schema_of_a_newer_server_leaves_it_ready_so_that_upgrades_can_roll(
-    start_server: StartServer, tmp_path: Path
+    start_server: StartServer, database: Database
 ) -> None:
     server = start_server()
-    execute(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
+    database.query("UPDATE alembic_version SET version_num = '9999'")
     assert httpx.get(f"{server.url}/ready").status_code == 200
 
 
