@@ -70,11 +70,21 @@ class Result:
 
 
 async def take(store: Store, context: Context, namespace: str, batch: Sequence[Report]) -> list[Result]:
-    """Take reports in order, each as a unit of its own, and return what became of each.
+    """Take reports, each as a unit of its own, and return what became of each, in order.
 
-    They wait for the writer together, and so share its transactions.
+    They wait for the writers together, and so share transactions; those about one state go one after the other.
     """
-    return await asyncio.gather(*(_take_one(store, context, namespace, report) for report in batch))
+    of_state: dict[str, list[int]] = {}
+    for number, report in enumerate(batch):
+        of_state.setdefault(report.state_id, []).append(number)
+    results: dict[int, Result] = {}
+
+    async def take_line(numbers: Sequence[int]) -> None:
+        for number in numbers:
+            results[number] = await _take_one(store, context, namespace, batch[number])
+
+    await asyncio.gather(*map(take_line, of_state.values()))
+    return [results[number] for number in range(len(batch))]
 
 
 async def _take_one(store: Store, context: Context, namespace: str, report: Report) -> Result:
