@@ -142,7 +142,7 @@ class _Application:
             # Also where leases are not offered: the database may hold some from when they were.
             leases = Scheduler("leases", service.end_expired_leases, self._clock, at_least_every_ms=every_ms)
             service.when_leases_are_given(leases.wake_by)
-            ring = self._looking_too(room, followers) if store.is_shared else room.ring
+            ring = self._looking_too(room, look_again) if store.is_shared else room.ring
             alarms = Scheduler("waiting", ring, self._clock, at_least_every_ms=every_ms)
             room.when_alarms_change(alarms.wake_by)
             store.observe(self._metrics)
@@ -180,7 +180,7 @@ class _Application:
         finally:
             await asyncio.to_thread(store.close)
 
-    def _looking_too(self, room: WaitingRoom, followers: Followers) -> Callable[[], Awaitable[int | None]]:
+    def _looking_too(self, room: WaitingRoom, look_again: Callable[[], None]) -> Callable[[], Awaitable[int | None]]:
         """Return what rings the waiting room's alarms, and every few seconds has all who wait look for themselves."""
         look_at = 0
 
@@ -188,8 +188,7 @@ class _Application:
             nonlocal look_at
             if self._clock.now_ms() >= look_at:
                 look_at = self._clock.now_ms() + _LOOK_FOR_OTHERS_EVERY_MS
-                room.look_again()
-                followers.look_again()
+                look_again()
             return await room.ring()
 
         return ring

@@ -23,20 +23,19 @@ end and by key, or given up soon (see :mod:`exospherehost.server.postgresql_writ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from hashlib import blake2b
-from typing import Any
 
 from sqlalchemy import BigInteger, Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from exospherehost.server.records import ClaimedRecord, GraphRecord, JoinProgress, TriggerKeyRecord
-from exospherehost.server.sql_base import binds, load
+from exospherehost.server.sql_base import binds
 from exospherehost.server.sql_batch import BatchUnit
 from exospherehost.server.sql_graphs import SqlGraphs
 from exospherehost.server.sql_keys import DROP_AS_READ
 from exospherehost.server.sql_leases import SqlLeases
-from exospherehost.server.sql_runs import CLAIMED, STATE_FIELDS, SqlRuns
+from exospherehost.server.sql_runs import STATE_FIELDS, SqlRuns
 from exospherehost.server.store import Contention
 from exospherehost.server.tables import graph_versions, graphs, joins, runs
 
@@ -200,12 +199,7 @@ class PostgresUnit(BatchUnit):
             )
             found = rows[0][0]
             taken = sorted(row[1:] for row in rows if row[2] is not None)
-            claimed += [_claimed(row, lease_until) for row in taken]
-            for row in taken:
-                _enqueue_after, _key, state_id, node_name, identifier, *_rest, run_key = row
-                self._pending.states.pop(state_id, None)
-                self.log(run_key, "QUEUED", identifier, node_name, now_ms, state_id)
-            self.notes += [CLAIMED] * len(taken)
+            claimed += self._claimed(taken, now_ms=now_ms, lease_until=lease_until)
             self._has_written |= bool(taken)  # It is a SELECT by its looks.
             # With fewer candidates than were asked for of any node there are no others, and those that were not taken
             # are held by somebody else. Otherwise there may be more behind them.
@@ -229,20 +223,3 @@ class PostgresUnit(BatchUnit):
 def _gate_of_graph(namespace: str, name: str) -> int:
     # No two pairs are spelled alike, as no namespace holds a slash.
     return int.from_bytes(blake2b(f"{namespace}/{name}".encode(), digest_size=8).digest(), signed=True)
-
-
-def _claimed(row: Sequence[Any], lease_until: int | None) -> ClaimedRecord:
-    enqueue_after, _key, state_id, node_name, identifier, inputs, created_at, *of_run = row
-    graph_name, run_id, retry_count, _run_key = of_run
-    return ClaimedRecord(
-        id=state_id,
-        node_name=node_name,
-        identifier=identifier,
-        inputs=load(inputs),
-        enqueue_after=enqueue_after,
-        created_at=created_at,
-        graph_name=graph_name,
-        run_id=run_id,
-        retry_count=retry_count,
-        lease_expires_at=lease_until,
-    )

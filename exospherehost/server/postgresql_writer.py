@@ -26,7 +26,7 @@ from sqlalchemy import BigInteger, Connection, Engine, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from exospherehost.server.postgresql_unit import PostgresUnit
-from exospherehost.server.sql_base import TransactionLost, savepoint
+from exospherehost.server.sql_base import Spoilt, TransactionLost, savepoint
 from exospherehost.server.sql_writer import Busy, News, Task
 from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention, StoreError
@@ -58,10 +58,6 @@ _RUN_AGAIN = (
 )
 # The server goes away, or is not the one that can be written to.
 _AWAY = ("57P01", "57P02", "57P03", "53300", "25006")
-
-
-class _Spoilt(Exception):
-    """A unit failed after it had written: the transaction cannot be committed."""
 
 
 def is_away(error: BaseException) -> bool:
@@ -119,7 +115,7 @@ class PostgresWriter:
         try:
             try:
                 self._transact(tasks, news, careful=False)
-            except _Spoilt:
+            except Spoilt:
                 self._transact(tasks, news, careful=True)
         except BaseException as error:  # noqa: BLE001 (the thread must outlive any failure, and tell who waits)
             self._roll_back()
@@ -152,7 +148,7 @@ class PostgresWriter:
         """Run units in one transaction, with care each in a savepoint.
 
         Raises:
-            _Spoilt: A unit failed after it had written, without a savepoint; nothing of the transaction remains.
+            Spoilt: A unit failed after it had written, without a savepoint; nothing of the transaction remains.
             Exception: The transaction failed as a whole; it has yet to be rolled back.
         """
         began = time.perf_counter()
@@ -162,10 +158,7 @@ class PostgresWriter:
         unit.logs_events = self._logs_events
         if careful:
             unit.take_care()
-        unit.likely_runs = sum(task.concerns is None for task in tasks)
-        concerned = {task.concerns for task in tasks if task.concerns is not None}
-        if concerned:
-            unit.hold(concerned)
+        unit.expect([task.concerns for task in tasks])
         for index, task in enumerate(tasks):
             self._set_patience(driver, tasks, index)
             if not self._run_unit(unit, driver, task, careful=careful, is_first=index == 0):
@@ -206,7 +199,7 @@ class PostgresWriter:
                 if is_first and isinstance(error, _RUN_AGAIN):
                     # Nobody is helped by running all of them again at once.
                     raise
-                raise _Spoilt from error
+                raise Spoilt from error
             unit.forget()
             task.error = _busy(error) if isinstance(error, _RUN_AGAIN) else error
             return not isinstance(error, psycopg.errors.LockNotAvailable)

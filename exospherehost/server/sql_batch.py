@@ -18,6 +18,7 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
 from exospherehost.server.records import (
+    ClaimedRecord,
     JoinProgress,
     JsonObject,
     NewRun,
@@ -47,9 +48,6 @@ class BatchUnit(SqlUnit):
     Args:
         connection: The connection.
         statements: The compiled statements of its dialect.
-
-    Attributes:
-        likely_runs: How many runs its units will start, about: so many keys are fetched at once.
     """
 
     # Each database says these in its own way: states with their runs, and outputs by id.
@@ -74,7 +72,8 @@ class BatchUnit(SqlUnit):
         self._has_changed = False
         self._written: list[tuple[Any, int]] = []
         self._is_careful = False
-        self.likely_runs = 1
+        # Of how many the keys are fetched at once.
+        self._likely_runs = 1
         self._run_keys: list[int] = []
 
     @property
@@ -91,6 +90,13 @@ class BatchUnit(SqlUnit):
     def has_changed(self) -> bool:
         """Whether there is anything to commit."""
         return self._has_changed or self._has_written or self._pending.has_writes
+
+    def expect(self, concerns: Sequence[str | None]) -> None:
+        """Read ahead for units, given the state that each is about; those that are about none may start runs."""
+        self._likely_runs = concerns.count(None)
+        concerned = {state_id for state_id in concerns if state_id is not None}
+        if concerned:
+            self.hold(concerned)
 
     def hold(self, state_ids: Collection[str]) -> None:
         """Read states and their runs, as far as nobody else holds them, and hold them."""
@@ -196,7 +202,7 @@ class BatchUnit(SqlUnit):
     def add_run(self, run: NewRun) -> RunRecord:
         """Write a run, when the transaction ends or something asks for runs."""
         if not self._run_keys:
-            self._run_keys = sorted(self._new_run_keys(max(self.likely_runs, 1)), reverse=True)
+            self._run_keys = sorted(self._new_run_keys(max(self._likely_runs, 1)), reverse=True)
         key = self._run_keys.pop()
         self._pending.runs[key] = {
             "key": key,
@@ -243,6 +249,12 @@ class BatchUnit(SqlUnit):
 
     def _enter_run(self, key: int) -> None:
         """Wait for whoever ends a run, before its row is read; nobody does where one writes at a time."""
+
+    def _claimed(self, taken: Sequence[Any], *, now_ms: int, lease_until: int | None) -> list[ClaimedRecord]:
+        claimed = super()._claimed(taken, now_ms=now_ms, lease_until=lease_until)
+        for state in claimed:
+            self._pending.states.pop(state.id, None)
+        return claimed
 
     def find_nodes(self, keys: Collection[NodeKey]) -> dict[NodeKey, NodeRecord]:
         """Return those of the named nodes that are registered."""

@@ -11,7 +11,6 @@ from exospherehost.server.records import (
     ClaimedRecord,
     JoinProgress,
     JsonObject,
-    NewRun,
     RunCounts,
     RunListing,
     RunRecord,
@@ -37,14 +36,6 @@ _RUNS = select(
 )
 _FIND_RUN = _RUNS.where(runs.c.id == bindparam("id"))
 _GET_RUN = _RUNS.where(runs.c.key == bindparam("key"))
-_ADD_RUN = (
-    insert(runs)
-    .values(
-        binds("id", "namespace", "graph_name", "version_id", "store", "created_at")
-        | {"pending": 0, "succeeded": 0, "errored": 0, "retried": 0}
-    )
-    .returning(runs.c.key)
-)
 ADD_RUNS = insert(runs).values(
     binds("key", "id", "namespace", "graph_name", "version_id", "store", "created_at")
     | binds("pending", "succeeded", "errored", "retried")
@@ -159,7 +150,7 @@ _NEXT_DUE = (
     .order_by(states.c.enqueue_after)
     .limit(literal_column("1"))
 )
-CLAIMED: Note = ("transition", _WAITS, "QUEUED")
+_CLAIMED: Note = ("transition", _WAITS, "QUEUED")
 _LEASE = (
     update(states)
     .where(states.c.key == bindparam("of_key"), _CREATED)
@@ -217,24 +208,6 @@ class SqlRuns(SqlEvents):
         """Return a run as lists show it."""
         row = self._row(_RUN_LISTING, key=run_key)
         return None if row is None else _listing(row)
-
-    def add_run(self, run: NewRun) -> RunRecord:
-        """Write a run; its counts are brought up by :meth:`count`."""
-        key = self._scalar(
-            _ADD_RUN,
-            id=run.id,
-            namespace=run.namespace,
-            graph_name=run.graph_name,
-            version_id=run.version_id,
-            store=dump(dict(run.store)),
-            created_at=run.created_at,
-        )
-        return RunRecord(key, run.id, run.namespace, run.graph_name, run.version_id, run.store)
-
-    def count(self, run_key: int, change: RunCounts) -> None:
-        """Add to a run's counts, if it has not been cancelled."""
-        if not self._run(self.count_statement, **self._count_values(run_key, change)):
-            raise Contention(f"run {run_key}")
 
     def _count_values(self, run_key: int, change: RunCounts) -> dict[str, int]:
         return {
@@ -302,6 +275,10 @@ class SqlRuns(SqlEvents):
         # Nobody else writes between the reading and this.
         if self._run_many(_LEASE, [{"of_key": row[1], "lease_until": lease_until} for row in taken]) != len(taken):
             raise Contention(namespace)
+        return self._claimed(taken, now_ms=now_ms, lease_until=lease_until)
+
+    def _claimed(self, taken: Sequence[Any], *, now_ms: int, lease_until: int | None) -> list[ClaimedRecord]:
+        """Log and count states that have just been claimed, and return them."""
         claimed: list[ClaimedRecord] = []
         for enqueue_after, _key, state_id, node_name, identifier, inputs, created_at, *of_run in taken:
             graph_name, run_id, retry_count, run_key = of_run
@@ -320,7 +297,7 @@ class SqlRuns(SqlEvents):
                     lease_expires_at=lease_until,
                 )
             )
-        self.notes += [CLAIMED] * len(claimed)
+        self.notes += [_CLAIMED] * len(claimed)
         return claimed
 
     def find_waiting(self, namespace: str, node_name: str, *, now_ms: int, limit: int) -> tuple[int, int | None]:

@@ -18,25 +18,13 @@ from exospherehost.server.store import Occurrence
 
 
 class SqlUnit(SqlGraphs, SqlRuns, SqlCancel, SqlLeases, SqlKeys, SqlApiKeys, SqlBacklog, SqlPruning):
-    """All that :class:`~exospherehost.server.store.UnitOfWork` asks for, inside the connection's transaction."""
+    """What reads, and what units of work do alike on every database, inside the connection's transaction."""
 
     @contextmanager
     def nested(self) -> Generator[None, None, None]:
         """Begin a part of the unit of which nothing remains if its block raises."""
-        with self.undone_together("part"):
+        with savepoint(self._connection, "part"):
             yield
-
-    @contextmanager
-    def undone_together(self, name: str) -> Generator[None, None, None]:
-        """Run a block of which nothing remains, neither for the log nor to be counted, if it raises."""
-        logged, noted = self.logged(), len(self.notes)
-        try:
-            with savepoint(self._connection, name):
-                yield
-        except BaseException:
-            self.forget_logged(logged)
-            del self.notes[noted:]
-            raise
 
     def note(self, what: Occurrence) -> None:
         """Have something counted once the unit is durable."""

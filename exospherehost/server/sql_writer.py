@@ -182,10 +182,7 @@ class LoneWriter:
             unit.logs_events = self._logs_events
             if careful:
                 unit.take_care()
-            unit.likely_runs = sum(task.concerns is None for task in batch)
-            concerned = {task.concerns for task in batch if task.concerns is not None}
-            if concerned:
-                unit.hold(concerned)
+            unit.expect([task.concerns for task in batch])
             for task in batch:
                 self._run_unit(unit, task, careful=careful)
             # Once for all units, so that those of one run share its rows of the log.

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select, text
 
-from exospherehost.server.records import ClaimedRecord, GraphRecord
+from exospherehost.server.records import GraphRecord
 from exospherehost.server.sql_base import dump
 from exospherehost.server.sql_batch import BatchUnit
 from exospherehost.server.sql_runs import STATE_FIELDS
@@ -57,12 +57,3 @@ class SqliteUnit(BatchUnit):
     def hold_graph(self, namespace: str, name: str) -> GraphRecord | None:
         """Return a graph as :meth:`find_graph` does, which nobody can delete meanwhile."""
         return self.find_graph(namespace, name)
-
-    def claim(
-        self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int, lease_until: int | None = None
-    ) -> list[ClaimedRecord]:
-        """Take due CREATED states of these nodes, the longest due first, and make them QUEUED."""
-        claimed = super().claim(namespace, node_names, limit=limit, now_ms=now_ms, lease_until=lease_until)
-        for state in claimed:
-            self._pending.states.pop(state.id, None)
-        return claimed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -92,6 +93,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         _log.info("event=schema_upgraded before=%s after=%s", before, after)
 
 
+@cache
 def revisions() -> tuple[str, ...]:
     """Return the revisions that this version knows, the current one first."""
     return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
