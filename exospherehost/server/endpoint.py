@@ -111,8 +111,10 @@ class Endpoint:
         path = operation.path(scope["path_params"], issues)
         body: Any = None
         if operation.body is not None:
-            raw = await bodies.read_body(scope, receive, self._largest_body)
-            body, in_body = await bodies.parse_body(scope, raw, operation.body)
+            # The bytes have no name here, which would keep them for as long as the operation waits.
+            body, in_body = await bodies.parse_body(
+                scope, await bodies.read_body(scope, receive, self._largest_body), operation.body
+            )
             issues += in_body
         if operation.besides is None:
             bodies.require_valid(issues)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -53,6 +55,19 @@ def ask(api: Api, prefer: str | None = "wait=20", **body: Any) -> httpx.Response
     return api.call(
         "POST", "/states/enqueue", json={"nodes": ["Step"], "batch_size": 1, **body}, headers=headers, timeout=60
     )
+
+
+def waiting_socket(server: ServerThread, api: Api, claim: Json) -> closing[socket.socket]:
+    """Send a claim that waits on a connection of its own."""
+    address = urlsplit(server.url)
+    body = json.dumps(claim).encode()
+    head = (
+        f"POST /v0/namespace/{api.namespace}/states/enqueue HTTP/1.1\r\nhost: x\r\nprefer: wait=30\r\n"
+        f"x-api-key: {server.api_key}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    client = socket.create_connection((address.hostname, address.port or 0))
+    client.sendall(head.encode() + body)
+    return closing(client)
 
 
 def waiting(clock: ManualClock, claims: int) -> bool:
@@ -181,18 +196,28 @@ def test_another_namespace_or_node_wakes_nobody(timed: Api, clock: ManualClock, 
 def test_a_client_that_goes_away_while_it_waits_is_given_nothing(
     server: ServerThread, timed: Api, clock: ManualClock
 ) -> None:
-    address = urlsplit(server.url)
-    body = json.dumps({"nodes": ["Step"], "batch_size": 10}).encode()
-    head = (
-        f"POST /v0/namespace/{timed.namespace}/states/enqueue HTTP/1.1\r\nhost: x\r\nprefer: wait=30\r\n"
-        f"x-api-key: {server.api_key}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    with closing(socket.create_connection((address.hostname, address.port or 0))) as client:
-        client.sendall(head.encode() + body)
+    with waiting_socket(server, timed, {"nodes": ["Step"], "batch_size": 10}):
         eventually_sync(lambda: waiting(clock, 1))
     eventually_sync(lambda: waiting(clock, 0))
     run = timed.trigger("g")
     assert timed.claim_one()["run_id"] == run
+
+
+def test_what_waits_keeps_nothing_of_its_body_but_what_it_asks_for(
+    server: ServerThread, timed: Api, clock: ManualClock
+) -> None:
+    claims, padding = 8, 1_000_000
+    tracemalloc.start()
+    with contextlib.ExitStack() as stack:
+        stack.callback(tracemalloc.stop)
+        before, _peak = tracemalloc.get_traced_memory()
+        for _claim in range(claims):
+            body = {"nodes": ["Step"], "batch_size": 1, "padding": "x" * padding}
+            stack.enter_context(waiting_socket(server, timed, body))
+        del body
+        eventually_sync(lambda: waiting(clock, claims))
+        after, _peak = tracemalloc.get_traced_memory()
+    assert after - before < claims * padding / 2
 
 
 def test_at_shutdown_who_waits_is_answered_with_nothing(
