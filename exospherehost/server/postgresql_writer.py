@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 # A transaction's row locks make others wait, so batches are kept short; and beyond 64 savepoints PostgreSQL slows down.
 _LARGEST_TRANSACTION = 64
+# Two of the connections that write at once seldom have the same; the more there are, the more a list of runs adds up.
+_SLOTS = 64
 _LOCK_TIMEOUT_MS = 50
 _PATIENT_LOCK_TIMEOUT_MS = 5_000
 _PAUSE_FOR_LOCKS = 0.02
@@ -156,6 +158,7 @@ class PostgresWriter:
         driver = self._driver(connection)
         unit = PostgresUnit(connection, self._statements)
         unit.logs_events = self._logs_events
+        unit.slot = driver.info.backend_pid % _SLOTS
         if careful:
             unit.take_care()
         unit.expect([task.concerns for task in tasks])

@@ -81,6 +81,7 @@ class OldRun:
     """A run as it matters to who deletes old ones: where it stands and when it began (epoch milliseconds)."""
 
     key: int
+    namespace: str
     created_at: int
     counts: RunCounts
 

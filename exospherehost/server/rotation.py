@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exospherehost.server.records import SealedSecrets
 from exospherehost.server.secrets import SecretBox, Undecryptable, make_key, read_keys, write_keys
-from exospherehost.server.store import Store, UnitOfWork
+from exospherehost.server.store import Reader, Store, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ async def rotate_file(store: Store, path: Path) -> Rotation:
     if not rotation.unreadable:
         write_keys(path, [new])
     return rotation
+
+
+def list_doubtful(reader: Reader, box: SecretBox) -> Sequence[SealedSecrets]:
+    """Return the secrets that other keys may have sealed: none, where the ids of all sealing keys are known."""
+    doubtful = (keys for keys in reader.list_sealing_keys() if not box.has_all(keys))
+    return [sealed for keys in doubtful for sealed in reader.list_sealed_secrets(keys)]
 
 
 def unreadable_graphs(sealed: Sequence[SealedSecrets], box: SecretBox) -> Sequence[str]:

@@ -26,6 +26,7 @@ _NONCE_BYTES = 12
 _ID_DIGITS = 8
 # Not in the alphabet of base64: what was sealed before keys had ids has none.
 _BEHIND_ID = "."
+_BETWEEN_IDS = ","
 
 
 _log = logging.getLogger(__name__)
@@ -96,6 +97,11 @@ class SecretBox:
         """Tell whether something was sealed under the key that seals now."""
         return sealed.startswith(f"{self._current}{_BEHIND_ID}")
 
+    def has_all(self, keys: str) -> bool:
+        """Tell whether it has all keys of what :func:`keys_of` returned, so that nothing need be opened to see."""
+        self._reread()
+        return all(key_id in self._ciphers for key_id in keys.split(_BETWEEN_IDS))
+
     def seal_all(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the ciphertexts of a map's values."""
         return {name: self.seal(value) for name, value in values.items()}
@@ -119,6 +125,16 @@ class SecretBox:
             except (OSError, StartupError) as error:
                 # What was read before still serves.
                 _log.warning("event=secrets_keys_unreadable path=%s error=%s", self._file, error)
+
+
+def keys_of(sealed: Mapping[str, str]) -> str | None:
+    """Return by which keys the values of a map are sealed: their ids, sorted, apart by commas; None without values.
+
+    What was sealed before keys had ids counts as sealed by a key whose id is empty.
+    """
+    if not sealed:
+        return None
+    return _BETWEEN_IDS.join(sorted({value.rpartition(_BEHIND_ID)[0] for value in sealed.values()}))
 
 
 def parse_keys(text: str, source: str) -> tuple[bytes, ...]:

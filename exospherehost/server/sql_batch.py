@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Column, Connection, bindparam, update
+from sqlalchemy import Column, Connection, bindparam, text, update
 from sqlalchemy.sql import ClauseElement, FromClause, Insert, visitors
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
@@ -23,7 +23,9 @@ from exospherehost.server.records import (
     JsonObject,
     NewRun,
     NodeRecord,
+    OldRun,
     RunCounts,
+    RunListing,
     RunRecord,
     StateChange,
     StateRecord,
@@ -37,6 +39,10 @@ from exospherehost.server.store import Contention, NodeKey
 from exospherehost.server.tables import graph_versions, graphs, joins, runs, states
 
 _COUNTS = {"pending", "succeeded", "errored", "retried"}
+_ADD_TO_TOTAL = text(
+    "INSERT INTO run_totals (namespace, slot, total) VALUES (:namespace, :slot, :more) "
+    "ON CONFLICT (namespace, slot) DO UPDATE SET total = run_totals.total + excluded.total"
+)
 _SET_JOIN = update(joins).where(joins.c.state_id == bindparam("of_id")).values(binds("pending", "failed"))
 
 
@@ -62,6 +68,9 @@ class BatchUnit(SqlUnit):
             SqlRuns.change_join_statement,
         )
     )
+
+    # Where the transaction counts runs, if it adds or hides any: best where no other does at the same time.
+    slot = 0
 
     def __init__(self, connection: Connection, statements: Statements) -> None:
         super().__init__(connection, statements)
@@ -136,6 +145,7 @@ class BatchUnit(SqlUnit):
         self._flush_states()
         self._flush_joins()
         self._flush_counts()
+        self._flush_totals()
 
     def check(self) -> None:
         """See whether what was put off came about.
@@ -217,11 +227,24 @@ class BatchUnit(SqlUnit):
             "errored": 0,
             "retried": 0,
         }
+        self._pending.count_run(run.namespace, 1)
         return RunRecord(key, run.id, run.namespace, run.graph_name, run.version_id, run.store)
 
     def _new_run_keys(self, number: int) -> Collection[int]:
         """Return keys that no run has, nor will be given by another transaction."""
         raise NotImplementedError
+
+    def hide_run(self, run: OldRun) -> bool:
+        """Make a run that has ended, and has not changed since it was read, unknown; tell whether that was so."""
+        is_hidden = super().hide_run(run)
+        if is_hidden:
+            self._pending.count_run(run.namespace, -1)
+        return is_hidden
+
+    def list_runs(self, namespace: str, *, offset: int, limit: int) -> tuple[int, list[RunListing]]:
+        """Return the number of a namespace's runs, and a slice of them, newest first."""
+        self._flush_totals()
+        return super().list_runs(namespace, offset=offset, limit=limit)
 
     def count(self, run_key: int, change: RunCounts) -> None:
         """Add to a run's counts, when the transaction ends.
@@ -355,6 +378,11 @@ class BatchUnit(SqlUnit):
     def _flush_counts(self) -> None:
         counts, self._pending.counts = self._pending.counts, {}
         self._write_many(self.count_statement, [self._count_values(key, counts[key]) for key in sorted(counts)])
+
+    def _flush_totals(self) -> None:
+        totals, self._pending.totals = self._pending.totals, {}
+        for namespace in sorted(totals):
+            super()._run(_ADD_TO_TOTAL, namespace=namespace, slot=self.slot, more=totals[namespace])
 
     def _write_many(self, statement: Executable, rows: Sequence[Values]) -> None:
         if rows:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, insert, null, or_, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, literal_column, null, or_, select, update
 
 from exospherehost.server.records import CronRecord, GraphRecord, JsonObject, NodeRecord, VersionRecord
+from exospherehost.server.secrets import keys_of
 from exospherehost.server.sql_base import SqlPart, binds, dump, load
 from exospherehost.server.store import NodeKey
 from exospherehost.server.tables import crons, graph_versions, graphs, nodes, runs
@@ -59,7 +60,7 @@ _HOLD_GRAPH = _FIND_GRAPH.with_for_update(read=True, key_share=True, of=graphs)
 _LIST_GRAPHS = _GRAPHS.where(graphs.c.namespace == bindparam("namespace")).order_by(graphs.c.created_at, graphs.c.key)
 _GET_VERSION = select(*_VERSION_COLUMNS).where(graph_versions.c.id == bindparam("id"))
 # One without a latest version has been deleted, and stays for the versions that its runs were triggered with.
-_GRAPH_KEY = select(graphs.c.key, graphs.c.latest_version_id).where(
+_GRAPH_KEY = select(graphs.c.key, graphs.c.latest_version_id, graphs.c.valid_version_id).where(
     graphs.c.namespace == bindparam("namespace"), graphs.c.name == bindparam("name")
 )
 # Where several write at once, it is neither deleted nor given another version until the version is in place.
@@ -67,7 +68,7 @@ _GRAPH_TO_PUT = _GRAPH_KEY.with_for_update(key_share=True)
 _TAKE_GRAPH = _GRAPH_KEY.where(graphs.c.latest_version_id.is_not(None)).with_for_update()
 _ADD_GRAPH = insert(graphs).values(binds("id", "namespace", "name", "created_at", "updated_at")).returning(graphs.c.key)
 _ADD_VERSION = insert(graph_versions).values(
-    binds("id", "graph_key", "document", "secrets", "valid", "errors", "created_at")
+    binds("id", "graph_key", "document", "secrets", "valid", "errors", "created_at", "sealed_with")
 )
 _OF_GRAPH = graphs.c.key == bindparam("of_key")
 _SET_LATEST = update(graphs).where(_OF_GRAPH).values(binds("latest_version_id", "updated_at"))
@@ -75,17 +76,24 @@ _SET_VALID = update(graphs).where(_OF_GRAPH).values(binds("latest_version_id", "
 _REVIVE = update(graphs).where(_OF_GRAPH).values(binds("id", "created_at"))
 _FORGET = update(graphs).where(_OF_GRAPH).values(latest_version_id=null(), valid_version_id=null())
 _DROP_GRAPH = delete(graphs).where(_OF_GRAPH, ~exists().where(graph_versions.c.graph_key == graphs.c.key))
-_DROP_VERSIONS = delete(graph_versions).where(
-    graph_versions.c.graph_key == bindparam("of_key"),
+# Read from its end, the index tells at once whether a version has a run. Asked for any run, PostgreSQL may look for one
+# from the beginning of the table, through all that have just been deleted.
+_LAST_IN_USE = (
+    select(runs.c.version_id)
+    .where(runs.c.version_id <= graph_versions.c.id)
+    .order_by(runs.c.version_id.desc())
+    .limit(literal_column("1"))
+    .scalar_subquery()
+)
+_DROP_UNUSED = delete(graph_versions).where(
     ~exists().where(
         graphs.c.key == graph_versions.c.graph_key,
-        or_(
-            graphs.c.latest_version_id == graph_versions.c.id,
-            graphs.c.valid_version_id == graph_versions.c.id,
-        ),
+        or_(graphs.c.latest_version_id == graph_versions.c.id, graphs.c.valid_version_id == graph_versions.c.id),
     ),
-    ~exists().where(runs.c.version_id == graph_versions.c.id),
+    graph_versions.c.id.is_distinct_from(_LAST_IN_USE),
 )
+_DROP_VERSIONS = _DROP_UNUSED.where(graph_versions.c.graph_key == bindparam("of_key"))
+DROP_VERSION = _DROP_UNUSED.where(graph_versions.c.id == bindparam("of_id"))
 
 _CRONS = select(crons.c.key, graphs.c.namespace, graphs.c.name, crons.c.expression, crons.c.next_at).join_from(
     crons, graphs, crons.c.graph_key == graphs.c.key
@@ -172,7 +180,7 @@ class SqlGraphs(SqlPart):
         now_ms: int,
     ) -> GraphRecord:
         """Make a version the latest of its graph, and the one that runs use if it has no errors."""
-        graph_key, latest = self._row(_GRAPH_TO_PUT, namespace=namespace, name=name) or (None, None)
+        graph_key, latest, valid = self._row(_GRAPH_TO_PUT, namespace=namespace, name=name) or (None, None, None)
         if graph_key is None:
             graph_key = self._scalar(
                 _ADD_GRAPH, id=graph_id, namespace=namespace, name=name, created_at=now_ms, updated_at=now_ms
@@ -185,6 +193,7 @@ class SqlGraphs(SqlPart):
             graph_key=graph_key,
             document=dump(document),
             secrets=dump(dict(secrets)),
+            sealed_with=keys_of(secrets),
             valid=int(not errors),
             errors=dump(list(errors)),
             created_at=now_ms,
@@ -199,7 +208,9 @@ class SqlGraphs(SqlPart):
                 valid_version_id=version_id,
                 updated_at=now_ms,
             )
-        self._run(_DROP_VERSIONS, of_key=graph_key)
+        # Those before them have runs, and go with the last of those.
+        for replaced in {latest, valid} - {None}:
+            self._run(DROP_VERSION, of_id=replaced)
         return _graph(self._row(self.find_graph_statement, namespace=namespace, name=name))
 
     def hold_graph(self, namespace: str, name: str) -> GraphRecord | None:

@@ -29,6 +29,7 @@ class Pending:
         additions: New states, likewise.
         runs: New runs, likewise, by key.
         counts: What is to be added to the counts of runs.
+        totals: What is to be added to the number of a namespace's runs.
         joins: Where joins stand whose rows are held.
         changed_joins: Those of them that are to be written.
     """
@@ -38,6 +39,7 @@ class Pending:
     additions: list[Values] = field(default_factory=list[Values])
     runs: dict[int, Values] = field(default_factory=dict[int, Values])
     counts: dict[int, RunCounts] = field(default_factory=dict[int, RunCounts])
+    totals: dict[str, int] = field(default_factory=dict[str, int])
     joins: dict[str, JoinProgress] = field(default_factory=dict[str, JoinProgress])
     changed_joins: set[str] = field(default_factory=set[str])
 
@@ -49,6 +51,7 @@ class Pending:
             list(self.additions),
             dict(self.runs),
             dict(self.counts),
+            dict(self.totals),
             dict(self.joins),
             set(self.changed_joins),
         )
@@ -56,7 +59,7 @@ class Pending:
     @property
     def has_writes(self) -> bool:
         """Whether anything is to be written."""
-        return bool(self.changes or self.additions or self.runs or self.counts or self.changed_joins)
+        return bool(self.changes or self.additions or self.runs or self.counts or self.totals or self.changed_joins)
 
     def change(self, state: StateRecord, change: StateChange, values: Values) -> None:
         """Put off a change of a state that is held."""
@@ -69,6 +72,10 @@ class Pending:
             enqueue_after=change.enqueue_after,
             updated_at=change.updated_at,
         )
+
+    def count_run(self, namespace: str, change: int) -> None:
+        """Put off a change of the number of a namespace's runs."""
+        self.totals[namespace] = self.totals.get(namespace, 0) + change
 
     def count(self, run_key: int, change: RunCounts) -> None:
         """Put off a change of a run's counts."""

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, String, bindparam, cast, delete, exists, func, literal_column, or_, select, update
+from sqlalchemy import BigInteger, String, bindparam, cast, delete, func, literal_column, select, update
 
 from exospherehost.server.records import OldRun, RunCounts
 from exospherehost.server.sql_base import SqlPart
-from exospherehost.server.tables import graph_versions, graphs, join_firings, joins, run_events, runs, states
+from exospherehost.server.sql_graphs import DROP_VERSION
+from exospherehost.server.tables import join_firings, joins, run_events, runs, states
 
 _NOWHERE = ""
 """The namespace of runs that are being deleted: no path can name it."""
 
 _limit = bindparam("limit", type_=BigInteger)
 _FIRST_RUNS = (
-    select(runs.c.key, runs.c.created_at, runs.c.pending, runs.c.succeeded, runs.c.errored, runs.c.retried)
+    select(
+        runs.c.key,
+        runs.c.namespace,
+        runs.c.created_at,
+        runs.c.pending,
+        runs.c.succeeded,
+        runs.c.errored,
+        runs.c.retried,
+    )
     .where(runs.c.key > bindparam("after_key"), runs.c.namespace != _NOWHERE)
     .order_by(runs.c.key)
     .limit(_limit)
@@ -46,14 +55,6 @@ _DROP_EVENTS = delete(run_events).where(
     run_events.c.key.in_(select(run_events.c.key).where(run_events.c.run_key == bindparam("run_key")).limit(_limit))
 )
 _DROP_RUN = delete(runs).where(runs.c.key == bindparam("of_key"))
-_DROP_VERSION = delete(graph_versions).where(
-    graph_versions.c.id == bindparam("of_id"),
-    ~exists().where(
-        graphs.c.key == graph_versions.c.graph_key,
-        or_(graphs.c.latest_version_id == graph_versions.c.id, graphs.c.valid_version_id == graph_versions.c.id),
-    ),
-    ~exists().where(runs.c.version_id == graph_versions.c.id),
-)
 
 
 class SqlPruning(SqlPart):
@@ -62,7 +63,7 @@ class SqlPruning(SqlPart):
     def list_first_runs(self, after_key: int, *, limit: int) -> list[OldRun]:
         """Return runs in the order of creation, from behind a key on."""
         rows = self._rows(_FIRST_RUNS, after_key=after_key, limit=limit)
-        return [OldRun(key, created_at, RunCounts(*counts)) for key, created_at, *counts in rows]
+        return [OldRun(key, namespace, created_at, RunCounts(*counts)) for key, namespace, created_at, *counts in rows]
 
     def find_last_change(self, run_key: int) -> int | None:
         """Return when a state of a run last changed, in epoch milliseconds; None for a run without states."""
@@ -99,4 +100,4 @@ class SqlPruning(SqlPart):
     def drop_run(self, run_key: int, version_id: str) -> None:
         """Delete a run without states, and its graph version if nothing needs that any longer."""
         self._run(_DROP_RUN, of_key=run_key)
-        self._run(_DROP_VERSION, of_id=version_id)
+        self._run(DROP_VERSION, of_id=version_id)

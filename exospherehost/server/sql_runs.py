@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, insert, literal_column, null, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, insert, literal_column, null, select, update
 
 from exospherehost.server.records import (
     ClaimedRecord,
@@ -23,7 +23,7 @@ from exospherehost.server.sql_base import binds, dump, load
 from exospherehost.server.sql_events import SqlEvents
 from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention, Note
-from exospherehost.server.tables import join_firings, joins, runs, states
+from exospherehost.server.tables import join_firings, joins, run_totals, runs, states
 
 _RUNS = select(
     runs.c.key,
@@ -45,7 +45,7 @@ _COUNT = (
     .where(runs.c.key == bindparam("of_key"), runs.c.cancelled_at.is_(None))
     .values({name: runs.c[name] + bindparam(f"more_{name}") for name in ("pending", "succeeded", "errored", "retried")})
 )
-_TOTAL_RUNS = select(func.count()).select_from(runs).where(runs.c.namespace == bindparam("namespace"))
+_TOTALS = select(run_totals.c.total).where(run_totals.c.namespace == bindparam("namespace"))
 _LISTINGS = select(
     runs.c.id,
     runs.c.graph_name,
@@ -201,8 +201,12 @@ class SqlRuns(SqlEvents):
 
     def list_runs(self, namespace: str, *, offset: int, limit: int) -> tuple[int, list[RunListing]]:
         """Return the number of a namespace's runs, and a slice of them, newest first."""
+        total = sum(of_slot for (of_slot,) in self._rows(_TOTALS, namespace=namespace))
+        if offset and offset >= total:
+            # What is passed over is read: not for nothing.
+            return total, []
         rows = self._rows(_LIST_RUNS, namespace=namespace, offset=offset, limit=limit)
-        return self._scalar(_TOTAL_RUNS, namespace=namespace), [_listing(row) for row in rows]
+        return total, [_listing(row) for row in rows]
 
     def find_listing(self, run_key: int) -> RunListing | None:
         """Return a run as lists show it."""

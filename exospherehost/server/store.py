@@ -154,8 +154,12 @@ class Reader(Protocol):
         """Return all keys that were ever made, the oldest first."""
         ...
 
-    def list_sealed_secrets(self) -> list[SealedSecrets]:
-        """Return the secrets of all graph versions that have any, as they are sealed."""
+    def list_sealing_keys(self) -> list[str]:
+        """Return by which keys the secrets of any graph version are sealed, each set of keys once."""
+        ...
+
+    def list_sealed_secrets(self, sealed_with: str | None = None) -> list[SealedSecrets]:
+        """Return the secrets of the graph versions that have any, as they are sealed: of all, or by a set of keys."""
         ...
 
     def next_cron_at(self) -> int | None:

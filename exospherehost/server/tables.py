@@ -76,6 +76,8 @@ graph_versions = Table(
     Column("valid", Integer, nullable=False),
     Column("errors", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # By which keys its secrets are sealed, as `secrets.keys_of` tells it; null without secrets.
+    Column("sealed_with", Text, index=True),
 )
 
 crons = Table(
@@ -105,6 +107,16 @@ runs = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("cancelled_at", BigInteger),
     Index("ix_runs_namespace_key", "namespace", "key"),
+)
+
+# How many runs a namespace has, so that a list of runs need not count them: the sum over the slots, of which those who
+# write at the same time have one each, so as not to wait for one another.
+run_totals = Table(
+    "run_totals",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("total", BigInteger, nullable=False),
 )
 
 states = Table(

@@ -113,6 +113,13 @@ def counts_are_those_of_the_states(evidence: Evidence) -> Iterator[Violation]:
         yield Violation(WRONG, "every state has a run", f"{_named(by_run[key][0])} is of no run", len(by_run[key]))
 
 
+def the_total_is_that_of_the_runs(evidence: Evidence) -> Iterator[Violation]:
+    """The number of runs that a list of runs tells is how many there are."""
+    counted, found = evidence.contents.total, len(evidence.contents.runs)
+    if counted != found:
+        yield Violation(WRONG, "the total is that of the runs", f"{counted} are counted, and there are {found}")
+
+
 def parents_are_right(evidence: Evidence) -> Iterator[Violation]:
     """What a state names as its parents are states of its run that succeeded, and its input is its parent's output."""
     states = _by_id(evidence)
@@ -230,6 +237,7 @@ RULES: tuple[Callable[[Evidence], Iterable[Violation]], ...] = (
     every_run_has_its_states,
     nothing_is_pending,
     counts_are_those_of_the_states,
+    the_total_is_that_of_the_runs,
     parents_are_right,
     children_are_there_once,
     joins_count_what_is_below,

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from exospherehost.server.tables import graph_versions, join_firings, joins, runs, states, trigger_keys
+from exospherehost.server.tables import graph_versions, join_firings, joins, run_totals, runs, states, trigger_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Contents:
 
     Attributes:
         runs: by their number.
+        total: how many runs the service would say that there are.
         states: in order of creation.
         keys: the run of each idempotency key.
         graphs: the nodes of each graph version, as they were put.
@@ -69,6 +70,7 @@ class Contents:
     """
 
     runs: Mapping[int, StoredRun]
+    total: int
     states: Sequence[StoredState]
     keys: Mapping[str, str]
     graphs: Mapping[str, Sequence[Mapping[str, Any]]]
@@ -111,6 +113,9 @@ class Database:
                     *(runs.c[name] for name in ("pending", "succeeded", "errored", "retried")),
                 ).where(runs.c.namespace == self._namespace)
             ).all()
+            totals = connection.scalars(
+                sa.select(run_totals.c.total).where(run_totals.c.namespace == self._namespace)
+            ).all()
             of_states = connection.execute(
                 sa.select(
                     *(states.c[name] for name in ("id", "run_key", "identifier", "status", "inputs", "outputs")),
@@ -129,6 +134,7 @@ class Database:
             fired = connection.execute(sa.select(join_firings.c.state_id, join_firings.c.identifier)).all()
         return Contents(
             runs={row.key: _run(row) for row in of_runs},
+            total=sum(totals),
             states=[_state(row) for row in of_states],
             keys={row.idempotency_key: row.run_id for row in of_keys},
             graphs={row.id: json.loads(row.document)["nodes"] for row in versions},

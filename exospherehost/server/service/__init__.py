@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 
 from exospherehost.server.records import ClaimedRecord, EventCursor, GraphRecord, JsonObject, NodeRecord
-from exospherehost.server.rotation import unreadable_graphs
+from exospherehost.server.rotation import list_doubtful, unreadable_graphs
 from exospherehost.server.rules.model import GraphSpec
 from exospherehost.server.service import (
     batches,
@@ -192,8 +192,8 @@ class Service:
     async def warn_of_unreadable_secrets(self) -> None:
         """Log which graphs have secrets that no key of this server opens, as after a restore with another key."""
         box = self._context.secret_box
-        sealed = await self._store.read(lambda reader: reader.list_sealed_secrets())
-        unreadable = await asyncio.to_thread(unreadable_graphs, sealed, box)
+        doubtful = await self._store.read(lambda reader: list_doubtful(reader, box))
+        unreadable = await asyncio.to_thread(unreadable_graphs, doubtful, box)
         if unreadable:
             _log.warning(
                 "event=secrets_unreadable count=%d first=%s what=%s",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerThread, StartupError
+from exospherehost.server.secrets import SecretBox
+from tests._support.databases import Database
 from tests._support.service import Api, connect, good, registration
 
 
@@ -89,6 +92,56 @@ def test_under_another_key_secrets_are_404_and_all_else_goes_on(
         assert api.get(f"/state/{state_id}/secrets").status_code == 404
         api.graph("g", api.node("a"), secrets={"token": "again"})
         assert good(api.get(f"/state/{state_id}/secrets")) == {"secrets": {"token": "again"}}
+
+
+def test_no_secret_is_opened_at_the_start_where_all_keys_are_known(
+    start_server: Callable[..., ServerThread], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, new = os.urandom(32), os.urandom(32)
+    space = ""
+    for key in (old, new):
+        server = start_server(secrets_key=key, older_secrets_keys=(old,))
+        with connect(server) as http:
+            api = Api(http, space or None)
+            space = api.namespace
+            api.register(registration("Step", [], ["y"], ["token"]))
+            for number in range(3):
+                api.graph(f"{key.hex()}-{number}", api.node("a"), secrets={"token": "v", "other": "w"})
+        server.stop()
+    opened: list[str] = []
+    open_one = SecretBox.open
+
+    def open_and_note(box: SecretBox, sealed: str) -> str:
+        opened.append(sealed)
+        return open_one(box, sealed)
+
+    monkeypatch.setattr(SecretBox, "open", open_and_note)
+    start_server(secrets_key=new, older_secrets_keys=(old,)).stop()
+    assert not opened
+    assert "secrets_unreadable" not in caplog.text
+    # Only those are tried whose key is missing.
+    start_server(secrets_key=new).stop()
+    assert len(opened) == 3
+    assert f"event=secrets_unreadable count=3 first={space}/{old.hex()}-" in caplog.text
+
+
+def test_secrets_sealed_before_keys_had_ids_are_tried_at_the_start(
+    start_server: Callable[..., ServerThread], database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = os.urandom(32)
+    server = start_server(secrets_key=key)
+    with connect(server) as http:
+        api = Api(http)
+        api.steps()
+        api.graph("g", api.node("a"), secrets={"token": "v"})
+    server.stop()
+    ((stored,),) = database.query("SELECT secrets FROM graph_versions")
+    without_id = json.dumps({"token": json.loads(stored)["token"].partition(".")[2]})
+    database.query(f"UPDATE graph_versions SET secrets = '{without_id}', sealed_with = ''")  # noqa: S608 - base64
+    start_server(secrets_key=key).stop()
+    assert "secrets_unreadable" not in caplog.text
+    start_server(secrets_key=os.urandom(32)).stop()
+    assert f"event=secrets_unreadable count=1 first={api.namespace}/g " in caplog.text
 
 
 @pytest.mark.sqlite

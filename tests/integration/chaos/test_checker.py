@@ -177,6 +177,8 @@ def test_nothing_is_found_in_a_database_that_is_whole(damaged: Damaged) -> None:
             "UPDATE runs SET pending = 1 WHERE key = (SELECT min(key) FROM runs)",
             (WRONG, "counts are those of the states"),
         ),
+        ("UPDATE run_totals SET total = total + 1", (WRONG, "the total is that of the runs")),
+        ("DELETE FROM run_totals", (WRONG, "the total is that of the runs")),
         ("UPDATE joins SET pending = 1", (WRONG, "joins count what is below")),
         ("DELETE FROM joins", (WRONG, "joins count what is below")),
         (

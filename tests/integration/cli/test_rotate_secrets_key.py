@@ -46,8 +46,13 @@ def sealed_by(database: Path) -> set[str]:
     import json
 
     with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute("SELECT secrets FROM graph_versions").fetchall()
-    return {value.partition(".")[0] for (text,) in rows for value in json.loads(text).values()}
+        rows = connection.execute("SELECT secrets, sealed_with FROM graph_versions").fetchall()
+    found: set[str] = set()
+    for text, sealed_with in rows:
+        keys = {value.partition(".")[0] for value in json.loads(text).values()}
+        assert sealed_with == (",".join(sorted(keys)) or None)
+        found |= keys
+    return found
 
 
 def rotate(database: Path) -> str:

@@ -84,6 +84,14 @@ def test_a_database_without_a_schema_is_refused_unless_one_is_to_be_made(empty: 
 def test_an_older_schema_is_refused_and_upgraded_on_command_with_what_is_in_it(empty: Database, engine: Engine) -> None:
     upgrade(engine, "0001")
     empty.query("INSERT INTO nodes VALUES (1, 'i', 'space', 'n', 'r', 'space', '{}', '{}', '[]', 1, 1)")
+    empty.query("INSERT INTO graphs VALUES (1, 'g', 'space', 'graph', 'v', 'v', 1, 1)")
+    empty.query("INSERT INTO graph_versions VALUES ('v', 1, '{}', '{}', 1, '[]', 1)")
+    empty.query("""INSERT INTO graph_versions VALUES ('w', 1, '{}', '{"a":"0f.Ab","b":"cd"}', 1, '[]', 1)""")
+    # The last one is hidden, to be deleted.
+    empty.query(
+        "INSERT INTO runs SELECT number, CAST(number AS text), namespace, 'graph', 'v', '{}', 0, 1, 0, 0, 1 "
+        "FROM (VALUES (1, 'space'), (2, 'space'), (3, 'other'), (4, '')) AS given(number, namespace)"
+    )
     with pytest.raises(StoreError, match=r"0001.*exospherehost db upgrade"):
         open_store(empty.setting)
     assert cli("db", "check", "--database", empty.setting).returncode == 1
@@ -95,6 +103,8 @@ def test_an_older_schema_is_refused_and_upgraded_on_command_with_what_is_in_it(e
     assert schema_version(engine).wanted in told.stdout
     assert all(PASSWORD not in each.stdout + each.stderr for each in (done, checked, told))
     assert empty.query("SELECT name FROM nodes") == [("n",)]
+    assert sorted(empty.query("SELECT id, sealed_with FROM graph_versions")) == [("v", None), ("w", ",0f")]
+    assert sorted(empty.query("SELECT namespace, total FROM run_totals")) == [("other", 1), ("space", 2)]
 
 
 def test_servers_that_start_together_upgrade_once(empty: Database) -> None:

@@ -62,7 +62,11 @@ def test_a_database_of_the_first_version_is_upgraded_with_all_that_is_in_it(tmp_
         assert described(first) == described(fresh)
         with first.connect() as connection:
             states = connection.execute(text("SELECT id, status, lease_expires_at FROM states")).fetchall()
+            versions = connection.execute(text("SELECT id, sealed_with FROM graph_versions")).fetchall()
+            totals = connection.execute(text("SELECT namespace, total FROM run_totals")).fetchall()
         assert [tuple(row) for row in states] == [("s", "QUEUED", None)]
+        assert sorted(tuple(row) for row in versions) == [("v", None), ("w", "0f"), ("x", ",0f,1e")]
+        assert sorted(tuple(row) for row in totals) == [("other", 1), ("space", 2)]
     finally:
         first.dispose()
         fresh.dispose()
@@ -71,7 +75,14 @@ def test_a_database_of_the_first_version_is_upgraded_with_all_that_is_in_it(tmp_
 FILLED = (
     "INSERT INTO graphs VALUES (1, 'g', 'space', 'graph', 'v', 'v', 1, 1)",
     "INSERT INTO graph_versions VALUES ('v', 1, '{}', '{}', 1, '[]', 1)",
+    """INSERT INTO graph_versions VALUES ('w', 1, '{}', '{"a":"0f.Ab_-=","b":"0f.cd"}', 1, '[]', 1)""",
+    # One of these secrets was sealed before keys had ids.
+    """INSERT INTO graph_versions VALUES ('x', 1, '{}', '{"a":"1e.Ab","b":"cd","c":"0f.Ab"}', 1, '[]', 1)""",
     "INSERT INTO runs VALUES (1, 'r', 'space', 'graph', 'v', '{}', 1, 0, 0, 0, 1)",
+    "INSERT INTO runs VALUES (2, 'q', 'space', 'graph', 'v', '{}', 0, 1, 0, 0, 1)",
+    "INSERT INTO runs VALUES (3, 'p', 'other', 'graph', 'v', '{}', 0, 1, 0, 0, 1)",
+    # Hidden, to be deleted.
+    "INSERT INTO runs VALUES (4, '-4', '', 'graph', 'v', '{}', 0, 1, 0, 0, 1)",
     "INSERT INTO states VALUES (1, 's', 1, 'space', 'n', 'i', 'QUEUED', '{}', '{}', NULL, '{}', 0, NULL, 1, NULL, 1,1)",
 )
 

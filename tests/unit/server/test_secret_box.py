@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exospherehost.server.secrets import SecretBox, Undecryptable, load_or_create_keys, make_key, write_keys
+from exospherehost.server.secrets import SecretBox, Undecryptable, keys_of, load_or_create_keys, make_key, write_keys
 
 
 @pytest.mark.parametrize("text", ["v", "", "é€\x00", "x" * 100_000])
@@ -22,6 +22,23 @@ def test_what_was_not_sealed_with_this_key_does_not_open(damaged: str) -> None:
     for sealed in (damaged, SecretBox(b"o" * 32).seal("v"), box.seal("v")[:-8]):
         with pytest.raises(Undecryptable):
             box.open(sealed)
+
+
+def test_by_which_keys_something_is_sealed_is_told_without_opening_it() -> None:
+    one, other = SecretBox(b"k" * 32), SecretBox(b"o" * 32)
+    values = {"a": one.seal("v"), "b": other.seal("v"), "c": one.seal("w")}
+    both = keys_of(values)
+    assert both is not None
+    assert both == ",".join(sorted({one.current, other.current}))
+    assert (one.has_all(both), SecretBox(b"o" * 32, b"k" * 32).has_all(both)) == (False, True)
+    alone = keys_of({"a": values["a"]})
+    assert alone is not None
+    assert one.has_all(alone)
+    assert keys_of({}) is None
+    # As it was sealed before keys had ids: only opening it tells.
+    before = keys_of({"a": values["a"].partition(".")[2]})
+    assert before == ""
+    assert not one.has_all(before)
 
 
 def test_a_repr_shows_no_key() -> None:
