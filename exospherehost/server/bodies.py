@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_json
 from starlette.types import Receive, Scope
 
 from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
 from exospherehost.server.ids import parse_run_id, parse_state_id
 from exospherehost.server.json_values import is_array, is_object
+from exospherehost.server.records import JsonObject
 from exospherehost.server.rules import json_body
 from exospherehost.server.rules.model import FieldIssue
 from exospherehost_client import models
@@ -220,9 +222,11 @@ def encode_issues(issues: Sequence[Issue]) -> bytes:
     return encode(models.ValidationErrorDetail(detail=detail))
 
 
-def encode(model: BaseModel) -> bytes:
-    """Return a response as JSON, without the fields that were not set."""
-    return type(model).__pydantic_serializer__.to_json(model, by_alias=True, exclude_unset=True)
+def encode(body: BaseModel | JsonObject) -> bytes:
+    """Return a response as JSON; of a model, without the fields that were not set."""
+    if isinstance(body, BaseModel):
+        return type(body).__pydantic_serializer__.to_json(body, by_alias=True, exclude_unset=True)
+    return to_json(body)
 
 
 def require_valid(issues: Sequence[Issue]) -> None:

@@ -17,6 +17,7 @@ from exospherehost.server.access import Access, Gate, forbidden
 from exospherehost.server.answers import Header
 from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
 from exospherehost.server.event_stream import EventStream
+from exospherehost.server.records import JsonObject
 
 PathReader = Callable[[Mapping[str, str], list[Issue]], Any]
 RequestReader = Callable[[Scope, Receive, list[Issue]], Any]
@@ -26,11 +27,11 @@ RequestReader = Callable[[Scope, Receive, list[Issue]], Any]
 class Reply:
     """A response with headers of its own."""
 
-    body: BaseModel
+    body: BaseModel | JsonObject
     headers: Sequence[Header]
 
 
-Result = BaseModel | Reply | EventStream
+Result = BaseModel | JsonObject | Reply | EventStream
 Handler = Callable[..., Awaitable[Result]]
 
 

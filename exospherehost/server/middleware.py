@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
@@ -19,6 +19,8 @@ from exospherehost.server.metrics import UNMATCHED, Metrics
 _log = logging.getLogger(__name__)
 
 REQUEST_ID = b"x-exosphere-request-id"
+_ORIGIN = b"origin"
+_OTHER_FOR_OTHER_ORIGINS = (b"vary", b"Origin")
 _LAST_OF_CONNECTION = (b"connection", b"close")
 _ALLOWED_METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 _ALLOWED_HEADERS = (
@@ -70,6 +72,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
+        # To a request with an origin the cross-origin rules add the other one.
+        added = [(REQUEST_ID, request_id), *(() if _has_origin(scope) else (_OTHER_FOR_OTHER_ORIGINS,))]
         began = time.perf_counter()
         self._metrics.request_began()
         status = size = 0
@@ -78,10 +82,9 @@ class Edge:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message.get("headers", ()), (REQUEST_ID, request_id)]
                 if self._stopping():
-                    headers.append(_LAST_OF_CONNECTION)
-                message["headers"] = headers
+                    added.append(_LAST_OF_CONNECTION)
+                message["headers"] = [*message.get("headers", ()), *added]
             else:
                 size += len(message.get("body", b""))
             await send(message)
@@ -126,7 +129,7 @@ def with_cross_origin_rules(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         app: The application.
         origins: The origins allowed; ``*`` among them allows all.
     """
-    return CORSMiddleware(
+    rules = CORSMiddleware(
         app,
         allow_origins=[origin for origin in origins if origin != "*"],
         # Credentials are allowed, and with them a browser accepts no "*": the pattern makes the origin be echoed.
@@ -137,6 +140,17 @@ def with_cross_origin_rules(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         expose_headers=["X-Exosphere-Request-ID"],
         max_age=_PREFLIGHT_SECONDS,
     )
+
+    def judge(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # Only browsers name an origin, and only they are told what it may do.
+        chosen = rules if scope["type"] == "http" and _has_origin(scope) else app
+        return chosen(scope, receive, send)
+
+    return judge
+
+
+def _has_origin(scope: Scope) -> bool:
+    return any(name == _ORIGIN for name, _value in scope["headers"])
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -64,8 +64,7 @@ class CronRecord:
     next_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(NamedTuple):
     """A run about to be written."""
 
     id: str
@@ -86,8 +85,7 @@ class OldRun:
     counts: RunCounts
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """A run, but for how its states stand; ``cancelled_at`` is epoch milliseconds."""
 
     key: int
@@ -99,8 +97,7 @@ class RunRecord:
     cancelled_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunCounts:
+class RunCounts(NamedTuple):
     """How many states of a run stand in each group; also used as a change to those numbers."""
 
     pending: int = 0
@@ -125,8 +122,7 @@ class RunListing:
     cancelled_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StateRecord:
+class StateRecord(NamedTuple):
     """One state in full; times are epoch milliseconds."""
 
     id: str
@@ -146,8 +142,7 @@ class StateRecord:
     updated_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class StateChange:
+class StateChange(NamedTuple):
     """What a transition writes to a state."""
 
     status: str
@@ -158,8 +153,7 @@ class StateChange:
     prune_data: JsonObject | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedRecord:
+class ClaimedRecord(NamedTuple):
     """What a claim hands out of a state; times are epoch milliseconds."""
 
     id: str
@@ -253,8 +247,7 @@ class StateOutline:
     parents: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class JoinProgress:
+class JoinProgress(NamedTuple):
     """How the states under a united state stand: those still pending and those that failed."""
 
     pending: int

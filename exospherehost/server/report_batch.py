@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,8 +18,7 @@ _LARGEST_BATCH = 1_000
 _OUTCOMES = ("executed", "errored", "prune", "requeue")
 
 
-@dataclass(frozen=True, slots=True)
-class ReadReport:
+class ReadReport(NamedTuple):
     """One entry of a batch.
 
     Attributes:
@@ -49,6 +47,8 @@ def read_reports(value: dict[str, Any], unsafe: Sequence[FieldIssue]) -> tuple[l
         value: The body.
         unsafe: Where in it stands what cannot be stored.
     """
+    if not unsafe and (reports := _all_in_shape(value)) is not None:
+        return [_read(entry, report=report) for entry, report in zip(value["reports"], reports, strict=True)], []
     spoiled = {issue.loc[2]: issue for issue in reversed(unsafe) if _concerns_one(issue)}
     issues: list[Issue] = [issue.to_json() for issue in unsafe if not _concerns_one(issue)]
     _batch, in_shape = bodies.validate(value, _Batch)
@@ -63,7 +63,17 @@ def _concerns_one(issue: FieldIssue) -> bool:
     return len(issue.loc) > 3 and issue.loc[1] == "reports" and issue.loc[3] != "state_id"
 
 
-def _read(entry: dict[str, Any], spoiled: FieldIssue | None) -> ReadReport:
+def _all_in_shape(value: dict[str, Any]) -> list[models.StateReport] | None:
+    """Return the reports, checked all at once; None where something is wrong, to be told for each on its own."""
+    try:
+        return models.ReportStatesRequest.model_validate(value).reports
+    except (ValidationError, RecursionError):
+        return None
+
+
+def _read(
+    entry: dict[str, Any], spoiled: FieldIssue | None = None, report: models.StateReport | None = None
+) -> ReadReport:
     sent: str = entry["state_id"]
     state_id = parse_state_id(sent)
     if state_id is None:
@@ -74,7 +84,7 @@ def _read(entry: dict[str, Any], spoiled: FieldIssue | None) -> ReadReport:
     if len(given) != 1 or entry[given[0]] is None:
         return _invalid(sent, f"Give exactly one of {', '.join(_OUTCOMES)}")
     try:
-        report = models.StateReport.model_validate(entry)
+        report = report or models.StateReport.model_validate(entry)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         return _invalid(sent, "; ".join(_told(problem["loc"], problem["msg"]) for problem in problems))

@@ -18,7 +18,7 @@ from exospherehost.server.errors import Issue, ServiceError
 from exospherehost.server.event_stream import EventStream
 from exospherehost.server.ids import parse_state_id
 from exospherehost.server.json_values import is_array
-from exospherehost.server.records import EventCursor
+from exospherehost.server.records import EventCursor, JsonObject
 from exospherehost.server.report_batch import ReadReport, read_reports
 from exospherehost.server.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
 from exospherehost.server.rules.graph_check import check_fields
@@ -137,10 +137,10 @@ class _Operations:
         )
         state = f"{_NS}/state/{{state_id}}"
         table = {
+            f"{_NS}/graph/{{graph_name}}/trigger": {"POST": trigger},
             f"{_NS}/states/enqueue": {"POST": enqueue},
             f"{state}/executed": {"POST": Operation(self.report_executed, _state, reads(models.ExecutedRequest))},
             f"{state}/errored": {"POST": Operation(self.report_errored, _state, reads(models.ErroredRequest))},
-            f"{_NS}/graph/{{graph_name}}/trigger": {"POST": trigger},
             f"{state}/secrets": {"GET": Operation(self.get_state_secrets, _state)},
             f"{state}/prune": {"POST": Operation(self.prune_state, _state, reads(models.PruneRequest))},
             f"{state}/re-enqueue-after": {"POST": Operation(self.requeue_state, _state, reads(models.RequeueRequest))},
@@ -251,7 +251,7 @@ class _Operations:
 
     async def enqueue_states(
         self, namespace: str, body: models.EnqueueStatesRequest, wait: Wait | None
-    ) -> models.EnqueueStatesResponse | Reply:
+    ) -> JsonObject | Reply:
         claimed = await self._service.claim_states(
             namespace,
             body.nodes,
@@ -266,14 +266,11 @@ class _Operations:
         state_ids = [state_id.lower() for state_id in body.state_ids]
         return views.leases(await self._service.renew_leases(namespace, state_ids, body.lease_ms))
 
-    async def report_states(self, namespace: str, read: Sequence[ReadReport]) -> models.ReportStatesResponse:
+    async def report_states(self, namespace: str, read: Sequence[ReadReport]) -> JsonObject:
         fit = [entry.report for entry in read if isinstance(entry.report, Report)]
         taken = iter(await self._service.report_states(namespace, fit))
-        return models.ReportStatesResponse(
-            results=[
-                views.report_result(entry.state_id, entry.report if isinstance(entry.report, Result) else next(taken))
-                for entry in read
-            ]
+        return views.report_results(
+            [(entry.state_id, entry.report if isinstance(entry.report, Result) else next(taken)) for entry in read]
         )
 
     async def report_executed(self, path: tuple[str, str], body: models.ExecutedRequest) -> models.ExecutedResponse:
@@ -299,7 +296,7 @@ class _Operations:
     async def get_state_secrets(self, path: tuple[str, str], _body: None) -> models.SecretsResponse:
         return models.SecretsResponse(secrets=await self._service.get_state_secrets(*path))
 
-    async def list_runs(self, path: tuple[str, int, int], _body: None) -> models.ListRunsResponse:
+    async def list_runs(self, path: tuple[str, int, int], _body: None) -> JsonObject:
         found = await self._service.list_runs(*path)
         return await asyncio.to_thread(views.runs, *path, found, with_cancellation="cancel" in self._extensions)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, bindparam
 from sqlalchemy.sql.base import Executable
 
@@ -85,21 +85,16 @@ def savepoint(connection: Connection, name: str) -> Generator[None, None, None]:
     cursor.execute(f"RELEASE SAVEPOINT {name}")
 
 
-# Made once: `json.dumps` would make one for each value.
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_decode = json.JSONDecoder().raw_decode
-
-
 def dump(value: Any) -> str:
     """Return a value as compact JSON text, in ASCII so that any database can hold it."""
     # Most new states' outputs, most first states' parents and most runs' stores.
-    return "{}" if value == {} else _encode(value)
+    return "{}" if value == {} else to_json(value, ensure_ascii=True).decode("ascii")
 
 
 def load(text: str) -> Any:
     """Return the value of a text that :func:`dump` made."""
     # Most states' outputs and most runs' stores.
-    return {} if text == "{}" else _decode(text)[0]
+    return {} if text == "{}" else from_json(text, cache_strings="keys")
 
 
 def binds(*names: str) -> dict[str, Any]:

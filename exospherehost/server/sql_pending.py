@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from exospherehost.server.records import (
@@ -64,8 +64,7 @@ class Pending:
     def change(self, state: StateRecord, change: StateChange, values: Values) -> None:
         """Put off a change of a state that is held."""
         self.changes.append(values)
-        self.states[state.id] = replace(
-            state,
+        self.states[state.id] = state._replace(
             status=change.status,
             outputs=change.outputs,
             error=change.error,

@@ -64,23 +64,8 @@ _LIST_RUNS = (
     .offset(bindparam("offset", type_=BigInteger))
 )
 
-STATE_FIELDS = (
-    "id",
-    "run_key",
-    "namespace",
-    "node_name",
-    "identifier",
-    "status",
-    "inputs",
-    "outputs",
-    "error",
-    "parents",
-    "retry_count",
-    "fanout_id",
-    "enqueue_after",
-    "created_at",
-    "updated_at",
-)
+STATE_FIELDS = StateRecord._fields
+_DOCUMENTS = [STATE_FIELDS.index(name) for name in ("inputs", "outputs", "parents")]
 _FIND_STATE = select(*(states.c[name] for name in STATE_FIELDS)).where(states.c.id == bindparam("id"))
 _ADD_STATE = insert(states).values(binds(*STATE_FIELDS))
 _AS_READ = (states.c.id == bindparam("of_id"), states.c.status == bindparam("was_status"))
@@ -391,7 +376,7 @@ def _listing(row: Any) -> RunListing:
 
 def read_state(row: Any) -> StateRecord:
     """Return the state of a row of STATE_FIELDS."""
-    values = dict(zip(STATE_FIELDS, row, strict=True))
-    for name in ("inputs", "outputs", "parents"):
-        values[name] = load(values[name])
-    return StateRecord(**values)
+    values = list(row)
+    for place in _DOCUMENTS:
+        values[place] = load(values[place])
+    return StateRecord._make(values)

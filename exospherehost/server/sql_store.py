@@ -24,7 +24,7 @@ from exospherehost.server.database_url import database_path, postgresql_url
 from exospherehost.server.migrations import prepare
 from exospherehost.server.records import WaitingState
 from exospherehost.server.sql_unit import SqlUnit
-from exospherehost.server.sql_writer import Busy, LoneWriter, News, Task, Writer
+from exospherehost.server.sql_writer import Busy, LoneWriter, News, Task, Waiter, Writer
 from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
 
@@ -195,29 +195,59 @@ class SqlStore:
             work: The unit.
             concerns: The id of the state that it is about, if that is known: it may then be read ahead.
         """
+        task = Task(work, concerns=concerns)
+        await self._run([task])
+        result: T = await self._settle(task)
+        return result
+
+    async def write_each(
+        self, units: Sequence[tuple[Callable[[UnitOfWork], T], str | None]]
+    ) -> list[T | BaseException]:
+        """Run units as :meth:`write` does, but wait for all of them at once.
+
+        Args:
+            units: Each with the id of the state that it is about; no two are about the same.
+
+        Returns:
+            What each returned, or the error that it raised.
+        """
+        tasks = [Task(work, concerns=concerns) for work, concerns in units]
+        await self._run(tasks)
+        again = [task for task in tasks if isinstance(task.error, Contention)]
+        late = dict(zip(again, await asyncio.gather(*map(self._settle, again), return_exceptions=True), strict=True))
+        return [late.get(task, task.result if task.error is None else task.error) for task in tasks]
+
+    async def _run(self, tasks: Sequence[Task]) -> None:
+        """Have units run in writing threads, and return once all of them are over."""
+        if self._closed:
+            raise StoreError("the store is closed")
+        waiter = Waiter(tasks)
+        for task in tasks:
+            self._queue.put(task)
+        await waiter.over()
+
+    async def _settle(self, task: Task) -> Any:
+        """Return what a unit returned that is over, having run it again for as long as others were in its way."""
         lost_races = 0
         busy_until: float | None = None
-        while True:
-            if self._closed:
-                raise StoreError("the store is closed")
-            task = Task(work, asyncio.get_running_loop(), concerns=concerns, patient=busy_until is not None)
-            self._queue.put(task)
-            try:
-                result: T = await task.future
-            except Busy as busy:
+        while (error := task.error) is not None:
+            if isinstance(error, Busy):
                 now = time.monotonic()
                 if busy_until is None:
                     busy_until = now + _LONGEST_BUSY_SECONDS
                 if now > busy_until:
-                    raise StoreError(f"the database did not get to it in time: {busy}") from busy
+                    raise StoreError(f"the database did not get to it in time: {error}") from error
                 # Not all at the same moment: those that were in each other's way would be again.
-                await asyncio.sleep(busy.pause * (0.5 + random.random()))  # noqa: S311 (guards nothing)
-            except Contention:
+                await asyncio.sleep(error.pause * (0.5 + random.random()))  # noqa: S311 (guards nothing)
+            elif isinstance(error, Contention):
                 lost_races += 1
                 if lost_races == _MOST_ATTEMPTS:
-                    raise
+                    raise error
             else:
-                return result
+                raise error
+            task = Task(task.work, concerns=task.concerns, patient=busy_until is not None)
+            await self._run([task])
+        return task.result
 
     def when_states_wait(self, notify: Callable[[Sequence[WaitingState]], None], *, wanted: Callable[[], bool]) -> None:
         """Have ``notify`` called, on the running event loop, with the states that a commit has made wait for a claim.
@@ -327,11 +357,11 @@ class SqlStore:
 
 
 def _resolve(batch: list[Task]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[Task]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[Waiter]] = {}
     for task in batch:
-        by_loop.setdefault(task.loop, []).append(task)
-    for loop, tasks in by_loop.items():
-        _call_on(loop, _tell, tasks)
+        by_loop.setdefault(task.waiter.loop, []).append(task.waiter)
+    for loop, waiters in by_loop.items():
+        _call_on(loop, _tell, waiters)
 
 
 def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[T], None], value: T) -> None:
@@ -342,14 +372,9 @@ def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[T], None], val
         _log.debug("event=results_dropped function=%s", getattr(function, "__name__", ""))
 
 
-def _tell(tasks: list[Task]) -> None:
-    for task in tasks:
-        if task.future.done():
-            continue
-        if task.error is None:
-            task.future.set_result(task.result)
-        else:
-            task.future.set_exception(task.error)
+def _tell(waiters: list[Waiter]) -> None:
+    for waiter in waiters:
+        waiter.tell()
 
 
 def open_store(

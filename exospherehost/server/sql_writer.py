@@ -35,36 +35,62 @@ class Busy(Contention):
 
 
 class Task:
-    """One unit that waits for a writer, and whom to tell.
+    """One unit that waits for a writer.
 
     Args:
         work: The unit.
-        loop: The event loop on which its caller waits.
         concerns: The id of the state that it is about; None if there are several, or none.
         patient: Whether it is worth waiting for, having been turned away before.
 
     Attributes:
+        waiter: Who waits for it.
         result: What it returned.
         error: What it raised instead.
     """
 
-    __slots__ = ("concerns", "error", "future", "loop", "patient", "result", "work")
+    __slots__ = ("concerns", "error", "patient", "result", "waiter", "work")
+
+    waiter: Waiter
 
     def __init__(
-        self,
-        work: Callable[[UnitOfWork], Any],
-        loop: asyncio.AbstractEventLoop,
-        *,
-        concerns: str | None = None,
-        patient: bool = False,
+        self, work: Callable[[UnitOfWork], Any], *, concerns: str | None = None, patient: bool = False
     ) -> None:
         self.concerns = concerns
         self.work = work
-        self.loop = loop
         self.patient = patient
-        self.future: asyncio.Future[Any] = loop.create_future()
         self.result: Any = None
         self.error: BaseException | None = None
+
+
+class Waiter:
+    """Who waits, on the running event loop, until some units are over.
+
+    Args:
+        tasks: The units.
+
+    Attributes:
+        loop: The event loop.
+    """
+
+    __slots__ = ("_future", "_left", "loop")
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._left = len(tasks)
+        self._future: asyncio.Future[None] = self.loop.create_future()
+        for task in tasks:
+            task.waiter = self
+
+    def tell(self) -> None:
+        """Tell, on its event loop, that one of them is over."""
+        self._left -= 1
+        if not self._left and not self._future.done():
+            self._future.set_result(None)
+
+    async def over(self) -> None:
+        """Return when all are over."""
+        if self._left:
+            await self._future
 
 
 @dataclass(frozen=True, slots=True)

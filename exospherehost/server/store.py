@@ -390,6 +390,19 @@ class Store(Protocol):
         """
         ...
 
+    async def write_each(
+        self, units: Sequence[tuple[Callable[[UnitOfWork], T], str | None]]
+    ) -> list[T | BaseException]:
+        """Run units as :meth:`write` does, but wait for all of them at once.
+
+        Args:
+            units: Each with the id of the state that it is about; no two are about the same.
+
+        Returns:
+            What each returned, or the error that it raised.
+        """
+        ...
+
     def when_states_wait(self, notify: Callable[[Sequence[WaitingState]], None], *, wanted: Callable[[], bool]) -> None:
         """Have ``notify`` called, on the running event loop, with the states that a commit has made wait for a claim.
 

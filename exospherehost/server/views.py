@@ -1,12 +1,16 @@
-"""Turns what the service returns into the contract's models."""
+"""Turns what the service returns into the contract's models.
+
+Answers that list many things, or come thousands of times a second, are made as plain JSON of the same shape: to make
+and check a model for each thing took longer than all else of such an answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from exospherehost.server.clock import as_datetime
-from exospherehost.server.records import ClaimedRecord, GraphRecord, NodeRecord, RunListing, StateOutline
+from exospherehost.server.records import ClaimedRecord, GraphRecord, JsonObject, NodeRecord, RunListing, StateOutline
 from exospherehost.server.service.batches import Result
 from exospherehost.server.service.cancelling import CancelledRun
 from exospherehost.server.service.leases import HeldLease
@@ -60,22 +64,22 @@ def graphs(namespace: str, records: Sequence[GraphRecord]) -> models.ListGraphsR
     return models.ListGraphsResponse(namespace=namespace, count=len(listed), templates=listed)
 
 
-def claimed(
-    namespace: str, records: Sequence[ClaimedRecord], *, with_context: bool = True
-) -> models.EnqueueStatesResponse:
-    """Return the states that a claim hands out, with or without graph, run and attempt."""
-    listed = [_claimed(state, with_context=with_context) for state in records]
-    return models.EnqueueStatesResponse(
-        count=len(listed), namespace=namespace, status=models.StateStatus.QUEUED, states=listed
-    )
+def claimed(namespace: str, records: Sequence[ClaimedRecord], *, with_context: bool = True) -> JsonObject:
+    """Return the states that a claim hands out, as EnqueueStatesResponse, with or without graph, run and attempt."""
+    # Of one claim, all leases run out together.
+    until = {at: as_datetime(at) for at in {state.lease_expires_at for state in records} if at is not None}
+    return {
+        "count": len(records),
+        "namespace": namespace,
+        "status": models.StateStatus.QUEUED,
+        "states": [_claimed(state, until, with_context=with_context) for state in records],
+    }
 
 
-def runs(
-    namespace: str, page: int, size: int, found: RunPage, *, with_cancellation: bool = True
-) -> models.ListRunsResponse:
-    """Return one page of runs, with or without when each was cancelled."""
+def runs(namespace: str, page: int, size: int, found: RunPage, *, with_cancellation: bool = True) -> JsonObject:
+    """Return one page of runs, as ListRunsResponse, with or without when each was cancelled."""
     listed = [_run(run, with_cancellation=with_cancellation) for run in found.runs]
-    return models.ListRunsResponse(namespace=namespace, total=found.total, page=page, size=size, runs=listed)
+    return {"namespace": namespace, "total": found.total, "page": page, "size": size, "runs": listed}
 
 
 def cancelled(run: CancelledRun) -> models.CancelRunResponse:
@@ -130,21 +134,22 @@ def state(view: StateView) -> models.StateDetail:
     )
 
 
-def _claimed(state: ClaimedRecord, *, with_context: bool) -> models.ClaimedState:
+def _claimed(state: ClaimedRecord, until: Mapping[int, datetime], *, with_context: bool) -> JsonObject:
     # Only what is set is sent, and nothing is set to null.
-    optional: dict[str, Any] = {}
+    told: JsonObject = {
+        "state_id": state.id,
+        "node_name": state.node_name,
+        "identifier": state.identifier,
+        "inputs": state.inputs,
+        "created_at": as_datetime(state.created_at),
+    }
     if with_context:
-        optional |= {"graph_name": state.graph_name, "run_id": state.run_id, "attempt": state.retry_count + 1}
+        told["graph_name"] = state.graph_name
+        told["run_id"] = state.run_id
+        told["attempt"] = state.retry_count + 1
     if state.lease_expires_at is not None:
-        optional["lease_expires_at"] = as_datetime(state.lease_expires_at)
-    return models.ClaimedState(
-        state_id=state.id,
-        node_name=state.node_name,
-        identifier=state.identifier,
-        inputs=dict(state.inputs),
-        created_at=as_datetime(state.created_at),
-        **optional,
-    )
+        told["lease_expires_at"] = until[state.lease_expires_at]
+    return told
 
 
 def leases(held: Sequence[HeldLease]) -> models.RenewLeasesResponse:
@@ -156,17 +161,20 @@ def leases(held: Sequence[HeldLease]) -> models.RenewLeasesResponse:
     )
 
 
-def report_result(state_id: str, result: Result) -> models.StateReportResult:
-    """Return what became of a report of a batch."""
-    told = {
-        "detail": result.detail,
-        "retry_created": result.retry_created,
-        "enqueue_after": result.enqueue_after,
-    }
-    return models.StateReportResult.model_validate(
-        {"state_id": state_id, "status": result.status}
-        | {name: value for name, value in told.items() if value is not None}
-    )
+def report_results(results: Sequence[tuple[str, Result]]) -> JsonObject:
+    """Return what became of the reports of a batch, as ReportStatesResponse, given each with its state's id as sent."""
+    return {"results": [_report_result(state_id, result) for state_id, result in results]}
+
+
+def _report_result(state_id: str, result: Result) -> JsonObject:
+    told: JsonObject = {"state_id": state_id, "status": result.status}
+    if result.detail is not None:
+        told["detail"] = result.detail
+    if result.retry_created is not None:
+        told["retry_created"] = result.retry_created
+    if result.enqueue_after is not None:
+        told["enqueue_after"] = result.enqueue_after
+    return told
 
 
 def _template(record: GraphRecord) -> dict[str, object]:
@@ -183,22 +191,21 @@ def _template(record: GraphRecord) -> dict[str, object]:
     }
 
 
-def _run(run: RunListing, *, with_cancellation: bool) -> models.RunSummary:
-    optional: dict[str, Any] = {}
+def _run(run: RunListing, *, with_cancellation: bool) -> JsonObject:
+    told: JsonObject = {
+        "run_id": run.id,
+        "graph_name": run.graph_name,
+        "success_count": run.counts.succeeded,
+        "pending_count": run.counts.pending,
+        "errored_count": run.counts.errored,
+        "retried_count": run.counts.retried,
+        "total_count": run.counts.total,
+        "status": run_status(run),
+        "created_at": as_datetime(run.created_at),
+    }
     if with_cancellation:
-        optional["cancelled_at"] = None if run.cancelled_at is None else as_datetime(run.cancelled_at)
-    return models.RunSummary(
-        run_id=run.id,
-        graph_name=run.graph_name,
-        success_count=run.counts.succeeded,
-        pending_count=run.counts.pending,
-        errored_count=run.counts.errored,
-        retried_count=run.counts.retried,
-        total_count=run.counts.total,
-        status=run_status(run),
-        created_at=as_datetime(run.created_at),
-        **optional,
-    )
+        told["cancelled_at"] = None if run.cancelled_at is None else as_datetime(run.cancelled_at)
+    return told
 
 
 def _outline(state: StateOutline) -> models.RunGraphNode:

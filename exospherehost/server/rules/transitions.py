@@ -6,7 +6,7 @@ storage applies an outcome as a compare-and-set on the status it was decided fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from exospherehost.server.rules.model import Refusal, Status
 
@@ -23,8 +23,7 @@ NOTHING_TO_RETRY = Refusal(400, "State is waiting to be claimed, so there is not
 RUN_CANCELLED = Refusal(400, "Run is cancelled, so none of its states can be retried")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The status that a state is to have.
 
     Attributes:

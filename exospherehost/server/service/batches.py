@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+from typing import NamedTuple
 
 from exospherehost.server.errors import ServiceError
 from exospherehost.server.records import JsonObject
@@ -16,44 +17,38 @@ from exospherehost.server.store import Store, UnitOfWork
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(NamedTuple):
     """A success, with its outputs."""
 
     outputs: Sequence[JsonObject]
 
 
-@dataclass(frozen=True, slots=True)
-class Errored:
+class Errored(NamedTuple):
     """A failure, with its error."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(NamedTuple):
     """A prune signal, with its data."""
 
     data: JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class Requeued:
+class Requeued(NamedTuple):
     """A signal to run the state later, in so many milliseconds."""
 
     delay_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """One state's outcome."""
 
     state_id: str
     outcome: Executed | Errored | Pruned | Requeued
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of a report: what its own operation would have answered.
 
     Attributes:
@@ -78,26 +73,27 @@ async def take(store: Store, context: Context, namespace: str, batch: Sequence[R
     for number, report in enumerate(batch):
         of_state.setdefault(report.state_id, []).append(number)
     results: dict[int, Result] = {}
-
-    async def take_line(numbers: Sequence[int]) -> None:
-        for number in numbers:
-            results[number] = await _take_one(store, context, namespace, batch[number])
-
-    await asyncio.gather(*map(take_line, of_state.values()))
+    # The first about each state, then the second about each that has one, and so on.
+    for turn in zip_longest(*of_state.values()):
+        numbers = [number for number in turn if number is not None]
+        outcomes = await store.write_each(
+            [(partial(_apply, context, namespace, batch[number]), batch[number].state_id) for number in numbers]
+        )
+        for number, outcome in zip(numbers, outcomes, strict=True):
+            results[number] = outcome if isinstance(outcome, Result) else _failed(batch[number], outcome)
     return [results[number] for number in range(len(batch))]
 
 
-async def _take_one(store: Store, context: Context, namespace: str, report: Report) -> Result:
-    try:
-        return await store.write(lambda unit: _apply(unit, context, namespace, report), concerns=report.state_id)
-    except ServiceError as error:
+def _failed(report: Report, error: BaseException) -> Result:
+    if isinstance(error, ServiceError):
         return Result(error.status_code, detail=error.detail)
-    except Exception:  # noqa: BLE001 (a report that fails must not take the others' answers with it)
-        _log.exception("event=report_failed state_id=%s", report.state_id)
-        return Result(500, detail="The service failed; its log says why")
+    if not isinstance(error, Exception):
+        raise error
+    _log.error("event=report_failed state_id=%s", report.state_id, exc_info=error)
+    return Result(500, detail="The service failed; its log says why")
 
 
-def _apply(unit: UnitOfWork, context: Context, namespace: str, report: Report) -> Result:
+def _apply(context: Context, namespace: str, report: Report, unit: UnitOfWork) -> Result:
     match report.outcome:
         case Executed(outputs):
             reports.executed(unit, context, namespace, report.state_id, outputs)

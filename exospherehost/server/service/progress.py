@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from enum import Enum
 
 from exospherehost.server.records import JoinProgress, RunCounts, RunRecord, StateChange, StateRecord
@@ -134,7 +133,7 @@ class RunProgress:
                 if on_failure is JoinFailure.SKIP:
                     continue
                 stillborn = self.new_state(node, {}, parents, due_at=self._context.clock.now_ms())
-                state = replace(stillborn, status=Status.NEXT_CREATED_ERROR, error=str(error))
+                state = stillborn._replace(status=Status.NEXT_CREATED_ERROR, error=str(error))
             self._unit.add_firing(united_id, node.identifier)
             self.create([state])
 

@@ -7,7 +7,7 @@ together or not at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from exospherehost.server.errors import ServiceError
 from exospherehost.server.records import JsonObject, RunRecord, StateChange, StateRecord
@@ -114,7 +114,7 @@ def requeue(unit: UnitOfWork, context: Context, namespace: str, state_id: str, d
     run = unit.get_run(state.run_key)
     due_at = retries.due_at(context.clock.now_ms(), delay_ms)
     progress = RunProgress(unit, context, run, context.versions.get(unit, run.version_id))
-    progress.change(state, replace(_changed(context, state, outcome, error=state.error), enqueue_after=due_at))
+    progress.change(state, _changed(context, state, outcome, error=state.error)._replace(enqueue_after=due_at))
     progress.finish(state.parents, JoinFailure.RECORD)
     return SignalAnswer(outcome.status, due_at)
 
@@ -208,11 +208,10 @@ def _conclude(
     error: str | None,
 ) -> list[StateRecord]:
     """Give the state its first output and its end, and each further output a sibling that ends alike."""
-    change = replace(_changed(context, state, outcome, error=error), outputs=outputs[0])
+    change = _changed(context, state, outcome, error=error)._replace(outputs=outputs[0])
     progress.change(state, change)
     siblings = [
-        replace(
-            state,
+        state._replace(
             id=context.ids.new_id(),
             status=outcome.status,
             outputs=output,
@@ -250,8 +249,7 @@ def _again(
     context: Context, state: StateRecord, *, retry_count: int, fanout_id: str | None, due_at: int
 ) -> StateRecord:
     now_ms = context.clock.now_ms()
-    return replace(
-        state,
+    return state._replace(
         id=context.ids.new_id(),
         status=Status.CREATED,
         outputs={},

@@ -144,6 +144,12 @@ def test_a_foreign_origin_is_answered_but_not_allowed_to_read(server: ServerThre
     assert own.headers["access-control-expose-headers"].lower() == REQUEST_ID
 
 
+@pytest.mark.parametrize("origin", [None, "http://evil.example", "http://127.0.0.1:3001"])
+def test_every_answer_says_that_it_is_another_for_other_origins(server: ServerThread, origin: str | None) -> None:
+    answer = httpx.get(f"{server.url}/health", headers={} if origin is None else {"origin": origin})
+    assert answer.headers.get_list("vary") == ["Origin"]
+
+
 def test_a_star_among_the_origins_allows_all(start_server: Callable[..., ServerThread]) -> None:
     server = start_server(cors_origins=("http://a.example", "*"))
     assert preflight(server, "https://any.example", "GET", "accept").status_code == 200

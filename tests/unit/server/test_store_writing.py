@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from threading import Event
 from typing import NoReturn
 
@@ -104,6 +103,35 @@ async def test_a_unit_that_always_loses_gives_up(store: SqlStore) -> None:
         await store.write(work)
 
 
+async def test_of_units_waited_for_together_each_has_its_own_outcome(store: SqlStore) -> None:
+    attempts: list[int] = []
+
+    def lose_twice(unit: UnitOfWork) -> str:
+        attempts.append(1)
+        unit.save_node(node(f"attempt{len(attempts)}"))
+        if len(attempts) < 3:
+            raise Contention
+        return "late"
+
+    def save(unit: UnitOfWork) -> str:
+        unit.save_node(node("saved"))
+        return "saved"
+
+    def always_lose(_unit: UnitOfWork) -> str:
+        raise Contention
+
+    units: list[tuple[Callable[[UnitOfWork], str], str | None]] = [
+        (save_and_refuse, None),
+        (lose_twice, "1" * 24),
+        (always_lose, None),
+        (save, None),
+    ]
+    refused, late, lost, saved = await store.write_each(units)
+    assert (type(refused), late, type(lost), saved) == (Refused, "late", Contention, "saved")
+    assert await store.read(names) == ["saved", "attempt3"]
+    assert await store.write_each([]) == []
+
+
 @pytest.mark.sqlite
 async def test_a_commit_that_fails_is_told_to_all_who_shared_it_and_the_store_goes_on(store: SqlStore) -> None:
     started, go_on = Event(), Event()
@@ -159,7 +187,7 @@ async def test_of_units_that_share_a_writing_one_whose_values_do_not_fit_fails_a
         def work(unit: UnitOfWork) -> None:
             run = unit.add_run(NewRun(f"run-{number}", "space", "graph", "2" * 24, {}, created_at))
             unit.count(run.key, RunCounts(pending=number))
-            unit.add_states([replace(state_of_run(run.key), id=str(number) * 24)])
+            unit.add_states([state_of_run(run.key)._replace(id=str(number) * 24)])
 
         return work
 

@@ -66,6 +66,11 @@ def test_refuses_what_is_nested_too_deep(opening: bytes, depth: int) -> None:
     assert issue.loc[0] == "body"
 
 
+def test_refuses_what_is_empty_and_one_too_deep() -> None:
+    _, issues = decode(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1))
+    assert [issue.type for issue in issues] == ["nesting_too_deep"]
+
+
 def test_accepts_the_greatest_depth() -> None:
     _, issues = decode(b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH)
     assert issues == []
@@ -99,3 +104,18 @@ JSON = st.recursive(
 def test_what_passes_can_be_encoded(value: Any) -> None:
     if not unsafe_values(value):
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+
+
+@given(JSON, st.booleans())
+def test_a_body_is_read_as_the_standard_library_reads_it(value: Any, ascii_only: bool) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    try:
+        raw = text.encode("utf-8")
+    except UnicodeEncodeError:
+        return
+    read, issues = decode(raw)
+    assert [(issue.type, issue.loc) for issue in issues] == [
+        (issue.type, issue.loc) for issue in unsafe_values(json.loads(text))
+    ]
+    if not issues:
+        assert json.dumps(read) == json.dumps(json.loads(text))
