@@ -19,7 +19,7 @@ from exospherehost._retry import Backoff
 from exospherehost._session import Session
 from exospherehost._stats import Counters
 from exospherehost._workers import Executes, Workers
-from exospherehost_client.models import ClaimedState, StateReport
+from exospherehost_client.models import ClaimedState
 
 logger = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ class Crew:
                     states = []
             self._claim = None
             if claim.leased:
-                self._leases.update({state.state_id: object() for state in states})
+                self._leases.update(dict.fromkeys([state.state_id for state in states], object()))
             self._workers.add(states)
             sweep = claim.full and not sweep and self._workers.has_limits
             await self._poller.rest()
@@ -241,12 +241,13 @@ class Crew:
         del self._leases[state_id]
         # What has been executed is delivered all the same: the service decides.
         if self._workers.lose(state_id) and self._journal is not None:
-            self._journal.settled(state_id)
+            self._journal.settled([state_id])
 
-    def _settled(self, report: StateReport) -> None:
-        self._leases.pop(report.state_id, None)
+    def _settled(self, state_ids: Sequence[str]) -> None:
+        for state_id in state_ids:
+            self._leases.pop(state_id, None)
         if self._journal is not None:
-            self._journal.settled(report.state_id)
+            self._journal.settled(state_ids)
         self._poller.hurry()
 
     # ---- the journal ---------------------------------------------------------------------------
@@ -254,11 +255,11 @@ class Crew:
     def _recover(self, journal: Journal) -> None:
         """Deliver what an earlier run left, and hand back what it had not finished."""
         outcomes, unfinished = journal.left_over()
-        for report in outcomes:
-            fields = self._fields_of(report.state_id)
-            self._reporter.submit_now(Outcome(report, fields=fields), may_have_arrived=True)
+        for outcome in outcomes:
+            outcome.fields = self._fields_of(outcome.state_id)
+            self._reporter.submit_now(outcome, may_have_arrived=True)
         for state_id in unfinished:
-            self._reporter.submit_now(Outcome(_reports.handed_back(state_id), fields=self._fields_of(state_id)))
+            self._reporter.submit_now(_reports.handed_back(state_id, self._fields_of(state_id)))
         if outcomes or unfinished:
             logger.info("event=journal_recovered outcomes=%d unfinished=%d", len(outcomes), len(unfinished))
 
@@ -270,12 +271,12 @@ class Crew:
         """Record an outcome, then have it delivered."""
         if self._journal is not None:
             # Where it cannot be recorded it is delivered all the same: only a crash before that would lose it.
-            await self._record(self._journal.outcome(outcome.report))
+            await self._record(self._journal.outcome(outcome))
         await self._reporter.submit(outcome)
 
     def submit_now(self, outcome: Outcome) -> None:
         """Have an outcome recorded and delivered without waiting for either, when the runtime ends."""
-        if self._journal is None or outcome.report.requeue is not None:
+        if self._journal is None or outcome.kind == "requeued":
             self._reporter.submit_now(outcome)
             return
         # Recorded first even then: what may have been delivered is never to be handed back.
@@ -284,7 +285,7 @@ class Crew:
         recording.add_done_callback(self._recording.discard)
 
     async def _record_and_deliver(self, journal: Journal, outcome: Outcome) -> None:
-        await self._record(journal.outcome(outcome.report))
+        await self._record(journal.outcome(outcome))
         self._reporter.submit_now(outcome)
 
     async def _record(self, writing: Awaitable[None]) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from exospherehost import _reports
 from exospherehost._errors import APIError
@@ -20,7 +20,7 @@ from exospherehost._reports import Outcome
 from exospherehost._secrets import SecretReader
 from exospherehost._session import Session
 from exospherehost._signals import PruneSignal, ReQueueAfterSignal
-from exospherehost_client.models import ClaimedState
+from exospherehost_client.models import ClaimedState, PruneRequest
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,54 @@ _END_OF_TIMED_OUT = {
 
 class _StateError(Exception):
     """Why a state cannot be executed; its text can be reported as it is."""
+
+
+class _Node:
+    """A node class, with what would take as long to look up in it, for each state, as to use.
+
+    Attributes:
+        make: the class.
+        inputs: validates inputs, as `model_validate` does.
+        secrets: validates secrets, likewise.
+        has_secrets: whether it needs any.
+        outputs: the class of its outputs.
+        dump: gives an output of just that class as JSON has it, as `model_dump` does.
+        timeout: its time-out, seconds.
+    """
+
+    __slots__ = ("dump", "has_secrets", "inputs", "make", "outputs", "secrets", "timeout")
+
+    def __init__(self, node: type[BaseNode]) -> None:
+        self.make = node
+        self.inputs = node.Inputs.__pydantic_validator__.validate_python
+        self.secrets = node.Secrets.__pydantic_validator__.validate_python
+        self.has_secrets = declares_secrets(node)
+        self.outputs = node.Outputs
+        # What `model_dump` comes to, without its Python part, which takes longer than the rest.
+        is_plain = node.Outputs.model_dump is BaseModel.model_dump
+        self.dump = node.Outputs.__pydantic_serializer__.to_python if is_plain else node.Outputs.model_dump
+        self.timeout = node.execution.timeout
+
+    def dumped(self, result: Any) -> list[dict[str, Any]]:
+        """Return the outputs that `execute` returned, as JSON has them."""
+        if result is None:
+            return []
+        items = cast("Sequence[Any]", result) if isinstance(result, list | tuple) else (result,)
+        return [self._dumped(output) for output in items]
+
+    def _dumped(self, output: Any) -> dict[str, Any]:
+        name = self.make.__name__
+        if not isinstance(output, self.outputs):
+            raise _StateError(
+                f"{name}.execute returned a {type(output).__name__}; return {name}.Outputs, a list of them, or None"
+            )
+        dump: Callable[..., Any] = self.dump if type(output) is self.outputs else type(output).model_dump
+        dumped = dump(output, mode="json", by_alias=True)
+        if not isinstance(dumped, dict):
+            raise _StateError(
+                f"{name}.Outputs is serialized as a {type(dumped).__name__}; let its serializer return a dict"
+            )
+        return cast("dict[str, Any]", dumped)
 
 
 class Executor:
@@ -59,8 +107,7 @@ class Executor:
     ) -> None:
         self._secrets = SecretReader(session)
         self._namespace = namespace
-        self._nodes = nodes
-        self._with_secrets = {name for name, node in nodes.items() if declares_secrets(node)}
+        self._nodes = {name: _Node(node) for name, node in nodes.items()}
         self._protected = tuple(protected)
         self._rooms = rooms
         self._shared = shared
@@ -81,70 +128,64 @@ class Executor:
         secrets: dict[str, str] = {}
         protected = self._protected
         try:
-            node_class = self._nodes.get(state.node_name)
-            if node_class is None:
-                known = ", ".join(self._nodes)
-                return Outcome(
-                    _reports.errored(state_id, f"this runtime has no node {state.node_name!r}; it has {known}"),
-                    fields=fields,
-                )
-            node = node_class()
-            node.inputs = validated(node_class.Inputs, state.inputs, _StateError)
-            if state.node_name in self._with_secrets:
+            known = self._nodes.get(state.node_name)
+            if known is None:
+                unknown = f"this runtime has no node {state.node_name!r}; it has {', '.join(self._nodes)}"
+                return _reports.errored(state_id, unknown, fields=fields)
+            node = known.make()
+            node.inputs = validated(known.inputs, state.inputs, _StateError)
+            if known.has_secrets:
                 secrets = await self._secrets.read(state)
                 protected = (*protected, *secrets.values())
-            node.secrets = validated(node_class.Secrets, secrets, _StateError)
-            outputs = _dumped(node_class, await self._call(node, state, protected))
-            size = _checked_size(outputs, lambda: _reports.output_fields(outputs))
-            return Outcome(_reports.executed(state_id, outputs), protected, size, fields)
+            node.secrets = validated(known.secrets, secrets, _StateError)
+            node.context = NodeContext(
+                self._namespace,
+                state.node_name,
+                state.identifier,
+                state_id,
+                state.graph_name,
+                state.run_id,
+                state.attempt,
+                None if known.timeout is None else datetime.now(UTC) + timedelta(seconds=known.timeout),
+                self._shared,
+            )
+            outputs = known.dumped(await self._rooms.call(node, self._blocked, protected))
+            size = _checked_size(outputs, _reports.output_fields)
+            return Outcome(state_id, "executed", {"outputs": outputs}, protected, size, fields)
         except PruneSignal as signal:
             try:
-                data = signal.data
-                size = _checked_size([data], lambda: [(f"data.{name}", value) for name, value in data.items()])
-                return Outcome(_reports.pruned(state_id, data), protected, size, fields)
+                # Of what a node prunes with there is no model of the user's.
+                data = PruneRequest.model_validate({"data": signal.data}).data
+                size = _checked_size([data], _reports.data_fields)
+                return Outcome(state_id, "pruned", {"data": data}, protected, size, fields)
             except (_StateError, ValidationError) as error:
                 problem = f"the pruned report cannot be delivered: {describe_refusal(error, Redactor(protected))}"
-            report = _reports.errored(state_id, self._told(state, _StateError(problem), Redactor(protected)))
+            text = self._told(state, _StateError(problem), Redactor(protected))
         except ReQueueAfterSignal as signal:
-            report = _reports.requeued(state_id, signal.delay_ms)
+            return Outcome(state_id, "requeued", {"enqueue_after": signal.delay_ms}, protected, fields=fields)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and is_given_up():
                 raise
-            report = _reports.errored(state_id, self._told(state, error, Redactor(protected)))
-        return Outcome(report, protected, fields=fields)
+            text = self._told(state, error, Redactor(protected))
+        return _reports.errored(state_id, text, protected, fields)
 
-    def _call(self, node: BaseNode, state: ClaimedState, protected: Sequence[str]) -> Awaitable[Any]:
-        timeout = node.execution.timeout
-        node.context = NodeContext(
-            self._namespace,
-            state.node_name,
-            state.identifier,
-            state.state_id,
-            state.graph_name,
-            state.run_id,
-            state.attempt,
-            None if timeout is None else datetime.now(UTC) + timedelta(seconds=timeout),
-            self._shared,
+    def _blocked(self, node: BaseNode, seconds: float) -> None:
+        context = node.context
+        logger.warning(
+            "event=event_loop_blocked node=%s identifier=%s state_id=%s seconds=%.3f",
+            context.node_name,
+            context.identifier,
+            context.state_id,
+            seconds,
+            extra=log_fields(self._namespace, context),
         )
-
-        def blocked(seconds: float) -> None:
-            logger.warning(
-                "event=event_loop_blocked node=%s identifier=%s state_id=%s seconds=%.3f",
-                state.node_name,
-                state.identifier,
-                state.state_id,
-                seconds,
-                extra=log_fields(self._namespace, state),
-            )
-
-        return self._rooms.call(node, blocked, protected)
 
     def _told(self, state: ClaimedState, error: BaseException, redact: Redactor) -> str:
         """Log why a state failed, and return what is reported of it."""
         if isinstance(error, TimedOut | ProcessTimeout):
-            timeout = self._nodes[state.node_name].execution.timeout
-            end = _END_OF_TIMED_OUT[self._rooms.place_of(self._nodes[state.node_name])]
-            text = f"TimeoutError: {state.node_name} ran longer than its timeout of {timeout} s{end}"
+            node = self._nodes[state.node_name]
+            end = _END_OF_TIMED_OUT[self._rooms.place_of(node.make)]
+            text = f"TimeoutError: {state.node_name} ran longer than its timeout of {node.timeout} s{end}"
             if not isinstance(error.__cause__, TimeoutError | None):
                 text += f"; on its way out it raised {describe_exception(error.__cause__, redact)}"
         elif isinstance(error, _StateError | APIError | ProcessFailure):
@@ -162,7 +203,7 @@ class Executor:
         return text
 
 
-def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
+def log_fields(namespace: str, state: ClaimedState | NodeContext) -> dict[str, Any]:
     """The fields that a log record about a state carries; graph, run and attempt where the service tells them."""
     fields: dict[str, Any] = {
         "exosphere_namespace": namespace,
@@ -180,31 +221,20 @@ def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
 
 def handed_back(namespace: str, state: ClaimedState) -> Outcome:
     """The outcome of a state that was claimed and is not executed here."""
-    return Outcome(_reports.handed_back(state.state_id), fields=log_fields(namespace, state))
+    return _reports.handed_back(state.state_id, log_fields(namespace, state))
 
 
-def _dumped(node: type[BaseNode], result: Any) -> list[dict[str, Any]]:
-    items = cast("Sequence[Any]", result) if isinstance(result, list | tuple) else () if result is None else (result,)
-    outputs: list[dict[str, Any]] = []
-    for output in items:
-        if not isinstance(output, node.Outputs):
-            raise _StateError(
-                f"{node.__name__}.execute returned a {type(output).__name__}; return {node.__name__}.Outputs, "
-                "a list of them, or None"
-            )
-        outputs.append(output.model_dump(mode="json", by_alias=True))
-    return outputs
-
-
-def _checked_size(data: Iterable[Mapping[str, Any]], with_places: Callable[[], Iterable[_Field]]) -> int:
+def _checked_size(
+    data: Sequence[dict[str, Any]], with_places: Callable[[Sequence[dict[str, Any]]], Iterable[_Field]]
+) -> int:
     """Return about how many characters a report's data has; refuse what no service takes.
 
     Args:
         data: the fields, by output.
         with_places: gives them named by their places in the report, which only a refusal needs.
     """
-    size = sum(map(_reports.size_of, data))
+    size = _reports.size_of(data)
     # A character has four bytes at the most: only what might be too large is counted in bytes.
-    if 4 * size > _reports.MAX_REPORT_BYTES and (problem := _reports.oversize(with_places())):
+    if 4 * size > _reports.MAX_REPORT_BYTES and (problem := _reports.oversize(with_places(data))):
         raise _StateError(problem)
     return size

@@ -6,14 +6,16 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic_core import to_json
+
 from exospherehost import _reports
 from exospherehost._errors import ConfigurationError, ExosphereError
-from exospherehost_client.models import StateReport
+from exospherehost._reports import Outcome
 
 _VERSION = 1
 _SCHEMA = (
@@ -71,9 +73,9 @@ class Journal:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def left_over(self) -> tuple[list[StateReport], list[str]]:
+    def left_over(self) -> tuple[list[Outcome], list[str]]:
         """Return what an earlier run left: its undelivered outcomes, and the ids of unfinished states."""
-        outcomes = [StateReport.model_validate_json(outcome) for _, outcome in self._left if outcome is not None]
+        outcomes = [_reports.from_journal(outcome) for _, outcome in self._left if outcome is not None]
         return outcomes, [state_id for state_id, outcome in self._left if outcome is None]
 
     async def claimed(self, state_ids: Sequence[str]) -> None:
@@ -84,19 +86,19 @@ class Journal:
         """
         await self._write(_CLAIMED, [(state_id,) for state_id in state_ids])
 
-    async def outcome(self, report: StateReport) -> None:
+    async def outcome(self, outcome: Outcome) -> None:
         """Record an outcome; durable on return.
 
         Raises:
             JournalError: it cannot be written.
         """
         try:
-            text = report.model_dump_json(exclude_unset=True)
+            text = _json(outcome)
         except (ValueError, TypeError, RecursionError) as error:
             # The service cannot take it either, and is told of an error instead.
-            lost = f"the {_reports.kind_of(report)} report cannot be delivered: it is no JSON ({type(error).__name__})"
-            text = _reports.errored(report.state_id, lost).model_dump_json(exclude_unset=True)
-        await self._write(_OUTCOME, [(report.state_id, text)])
+            lost = f"the {outcome.kind} report cannot be delivered: it is no JSON ({type(error).__name__})"
+            text = _json(_reports.errored(outcome.state_id, lost))
+        await self._write(_OUTCOME, [(outcome.state_id, text)])
 
     async def probe(self) -> None:
         """Write something that means nothing.
@@ -106,9 +108,9 @@ class Journal:
         """
         await self._write(_PROBE, [()])
 
-    def settled(self, state_id: str) -> None:
-        """Forget a state, some time soon: an outcome that is delivered twice does no harm."""
-        self._queue.put((_SETTLED, [(state_id,)], None))
+    def settled(self, state_ids: Iterable[str]) -> None:
+        """Forget states, some time soon: an outcome that is delivered twice does no harm."""
+        self._queue.put((_SETTLED, [(state_id,) for state_id in state_ids], None))
 
     async def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         loop = asyncio.get_running_loop()
@@ -182,6 +184,10 @@ class Journal:
             batch = [*unwritten, *batch]
             unwritten = _commit(connection, batch) if batch else []
         connection.close()
+
+
+def _json(outcome: Outcome) -> str:
+    return to_json(outcome.as_report(), inf_nan_mode="constants").decode()
 
 
 def _check(connection: sqlite3.Connection, where: str) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanKind, Status, StatusCo
 from opentelemetry.util.types import AttributeValue
 
 from exospherehost._config import VERSION
-from exospherehost._reports import Outcome, kind_of
+from exospherehost._reports import Outcome
 from exospherehost._stats import Counters
 from exospherehost._workers import Executes
 from exospherehost_client.models import ClaimedState
@@ -80,10 +80,10 @@ class ObservedExecutor:
                 # An exception that is passed on is a cancellation; its text and trace are no part of the span.
                 with use_span(span, record_exception=False, set_status_on_exception=False):
                     outcome = await self._executor.execute(state, is_given_up)
-            kind = kind_of(outcome.report)
-            if outcome.report.errored is not None:
+            kind = outcome.kind
+            if kind == "errored":
                 # Secrets have been taken out of this text, which begins with the exception's type.
-                line = outcome.report.errored.error.partition("\n")[0]
+                line = outcome.body["error"].partition("\n")[0]
                 span.set_status(Status(StatusCode.ERROR, line[:LONGEST_DESCRIPTION]))
             return outcome
         finally:

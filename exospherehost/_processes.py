@@ -10,7 +10,6 @@ import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,7 +67,7 @@ class Processes:
         """
         timeout = node.execution.timeout
         # What the runtime's nodes share lives in this process alone.
-        context = replace(node.context, shared=None)
+        context = node.context._replace(shared=None)
         arguments = [type(node), node.inputs, node.secrets, context, tuple(protected)]
         try:
             try:
@@ -132,7 +131,7 @@ def _execute(
         node = node_class()
         node.inputs, node.secrets, node.context = inputs, secrets, context
         if timeout is not None:
-            node.context = replace(context, deadline=datetime.now(UTC) + timedelta(seconds=timeout))
+            node.context = context._replace(deadline=datetime.now(UTC) + timedelta(seconds=timeout))
         result: Any = node.execute()
         if inspect.iscoroutine(result):
             result = asyncio.run(result)

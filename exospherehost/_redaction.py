@@ -59,15 +59,14 @@ def describe_validation_error(error: ValidationError) -> str:
     return f"{len(issues)} validation error(s) for {error.title}: " + "; ".join(lines)
 
 
-def validated(model: type[M], values: object, error_class: Callable[[str], Exception]) -> M:
-    """Validate values, and raise an error of the given class that does not hold them.
+def validated(validate: Callable[[Any], M], values: object, error_class: Callable[[str], Exception]) -> M:
+    """Validate values as a model does, and raise an error of the given class that does not hold them.
 
     Raises:
         Exception: what `error_class` makes of the description.
     """
     try:
-        # What `model_validate` comes to, without its Python part: there are two of these for each state.
-        return cast("M", model.__pydantic_validator__.validate_python(values))
+        return validate(values)
     except ValidationError as error:
         problem = describe_validation_error(error)
     # Raised out here: a context would hold pydantic's own error, which quotes what it refused.
@@ -76,11 +75,7 @@ def validated(model: type[M], values: object, error_class: Callable[[str], Excep
 
 def validated_json(model: type[M], text: str, error_class: Callable[[str], Exception]) -> M:
     """Validate JSON as :func:`validated` validates values."""
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        problem = describe_validation_error(error)
-    raise error_class(problem)
+    return validated(model.model_validate_json, text, error_class)
 
 
 def describe_refusal(error: BaseException, redact: Redactor) -> str:

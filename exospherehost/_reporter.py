@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from exospherehost import _reports
 from exospherehost._errors import APIError, APIStatusError
@@ -16,7 +16,7 @@ from exospherehost._reports import Outcome
 from exospherehost._retry import Backoff, is_transient, is_transient_status, never_reached_the_service
 from exospherehost._session import BATCH_REPORT, Session
 from exospherehost._stats import Counters
-from exospherehost_client.models import StateReport, StateReportResult
+from exospherehost_client.models import StateReportResult
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +36,16 @@ _UNSERIALIZABLE = (ValueError, TypeError, RecursionError)
 # Worth another try although the same request will not do: the key, or what stands before the service, may change.
 _UNAUTHORISED = (401, 403)
 
-Settled = Callable[[StateReport], None]
+Settled = Callable[[Sequence[str]], None]
 
 
 @dataclass(slots=True, eq=False)
 class _Item:
     outcome: Outcome
-    report: StateReport
+    since: float
     may_have_arrived: bool = False
     attempts: int = 0
     alone: bool = False
-    since: float = field(default_factory=time.monotonic)
 
 
 class Reporter:
@@ -56,7 +55,7 @@ class Reporter:
         session: carries the reports.
         counters: where to count.
         capacity: the most undelivered outcomes before `submit` waits, so that memory stays bounded.
-        settled: called with each outcome that is acknowledged or refused, in order of that.
+        settled: called with the ids of states whose outcomes have been acknowledged or refused, in order of that.
     """
 
     def __init__(self, session: Session, counters: Counters, capacity: int, settled: Settled) -> None:
@@ -93,8 +92,8 @@ class Reporter:
             outcome: what became of a state.
             may_have_arrived: it may have been sent before, so that a refusal settles it.
         """
-        item = _Item(outcome, outcome.report, may_have_arrived)
-        self._open[outcome.report.state_id] = item
+        item = _Item(outcome, time.monotonic(), may_have_arrived)
+        self._open[outcome.state_id] = item
         self._size += outcome.size
         self._queue.append(item)
         self._counters.undelivered = len(self._open)
@@ -120,9 +119,9 @@ class Reporter:
         item = self._open.get(state_id)
         if item is None:
             return True
-        if item.report.requeue is None:
+        if item.outcome.kind != "requeued":
             return False
-        self._settle(item)
+        self._settle([item])
         return True
 
     def hasten(self) -> None:
@@ -143,8 +142,8 @@ class Reporter:
         for item in self._open.values():
             logger.error(
                 "event=report_failed outcome=%s state_id=%s reason=the service did not take it in time",
-                _reports.kind_of(item.report),
-                item.report.state_id,
+                item.outcome.kind,
+                item.outcome.state_id,
                 extra=item.outcome.fields,
             )
 
@@ -190,18 +189,23 @@ class Reporter:
 
     def _is_open(self, item: _Item) -> bool:
         """Tell whether an outcome is still to be delivered: a claim of its state may have settled it."""
-        return self._open.get(item.report.state_id) is item
+        return self._open.get(item.outcome.state_id) is item
 
     async def _deliver_together(self, items: list[_Item]) -> None:
         for item in items:
             item.attempts += 1
         try:
-            results = await self._session.report_together([item.report for item in items])
+            results = await self._session.report_together([item.outcome for item in items])
         except (APIError, *_UNSERIALIZABLE) as error:
             await self._together_failed(items, error)
             return
+        taken: list[_Item] = []
         for item, result in zip(items, results, strict=True):
-            self._judge(item, result)
+            if result.status < 300:
+                taken.append(item)
+            else:
+                self._judge(item, result)
+        self._settle(taken)
 
     async def _together_failed(self, items: list[_Item], error: Exception) -> None:
         if _is_status(error, 404, 405):
@@ -228,13 +232,11 @@ class Reporter:
             return
 
     def _judge(self, item: _Item, result: StateReportResult) -> None:
-        """Deal with the service's word on one of several outcomes."""
-        if result.status < 300:
-            self._settle(item)
-        elif is_transient_status(result.status):
+        """Deal with the service's word on an outcome that it has not taken, among others."""
+        if is_transient_status(result.status):
             item.may_have_arrived = True
             self._later(item, self._backoff.wait(item.attempts))
-        elif result.status in _REJECTED and item.report.errored is None:
+        elif result.status in _REJECTED and item.outcome.kind != "errored":
             self._replace(item, result.detail or f"status {result.status}")
         else:
             self._refuse(item, f"status {result.status}: {result.detail or '(no text)'}", result.status)
@@ -265,11 +267,11 @@ class Reporter:
     async def _deliver(self, item: _Item) -> None:
         item.attempts += 1
         try:
-            await self._session.report(item.report)
+            await self._session.report(item.outcome)
         except _UNSERIALIZABLE as error:
             self._replace(item, describe_refusal(error, item.outcome.redactor()))
         except APIError as error:
-            if _is_status(error, *_REJECTED) and item.report.errored is None:
+            if _is_status(error, *_REJECTED) and item.outcome.kind != "errored":
                 self._replace(item, str(error))
             elif isinstance(error, APIStatusError) and not (is_transient(error) or _is_status(error, *_UNAUTHORISED)):
                 self._refuse(item, str(error), error.status_code)
@@ -278,7 +280,7 @@ class Reporter:
                 self._note_failure(error)
                 self._later(item, self._backoff.delay_after(item.attempts, error))
         else:
-            self._settle(item)
+            self._settle([item])
 
     # ---- what becomes of an outcome ------------------------------------------------------------
 
@@ -294,52 +296,56 @@ class Reporter:
 
     def _replace(self, item: _Item, reason: str) -> None:
         """Report as an error what the service can never take."""
-        kind = _reports.kind_of(item.report)
-        text = item.outcome.redactor()(f"the {kind} report cannot be delivered: {reason}")
-        item.report = _reports.errored(item.report.state_id, text)
+        outcome = item.outcome
+        text = outcome.redactor()(f"the {outcome.kind} report cannot be delivered: {reason}")
         logger.warning(
             "event=report_replaced outcome=%s state_id=%s reason=%s",
-            kind,
-            item.report.state_id,
+            outcome.kind,
+            outcome.state_id,
             text,
-            extra=item.outcome.fields,
+            extra=outcome.fields,
         )
+        self._size -= outcome.size
+        item.outcome = _reports.errored(outcome.state_id, text, outcome.protected, outcome.fields)
         self._queue.append(item)
         self._work.set()
 
     def _refuse(self, item: _Item, reason: str, status: int) -> None:
         if status == 400 and item.may_have_arrived:
             # The service answers 400 to a report that it has taken before (contract, section 7).
-            logger.info("event=report_settled state_id=%s", item.report.state_id, extra=item.outcome.fields)
-            self._settle(item)
+            logger.info("event=report_settled state_id=%s", item.outcome.state_id, extra=item.outcome.fields)
+            self._settle([item])
             return
         logger.warning(
             "event=report_failed outcome=%s state_id=%s reason=%s",
-            _reports.kind_of(item.report),
-            item.report.state_id,
+            item.outcome.kind,
+            item.outcome.state_id,
             item.outcome.redactor()(reason),
             extra=item.outcome.fields,
         )
-        self._close(item, "refused")
+        self._close([item], is_refused=True)
 
-    def _settle(self, item: _Item) -> None:
-        kind = _reports.kind_of(item.report)
-        self._close(item, "succeeded" if kind == "executed" else kind)
+    def _settle(self, items: Sequence[_Item]) -> None:
+        self._close(items, is_refused=False)
 
-    def _close(self, item: _Item, counter: str) -> None:
-        report = item.report
-        if self._open.get(report.state_id) is not item:
+    def _close(self, items: Sequence[_Item], *, is_refused: bool) -> None:
+        # Those left out have been settled meanwhile, by a claim of their states.
+        closed = [item for item in items if self._is_open(item)]
+        if not closed:
             return
-        setattr(self._counters, counter, getattr(self._counters, counter) + 1)
-        del self._open[report.state_id]
-        self._size -= item.outcome.size
-        self._took = time.monotonic() - item.since
+        for item in closed:
+            del self._open[item.outcome.state_id]
+            self._size -= item.outcome.size
+        self._took = time.monotonic() - closed[-1].since
+        for kind, count in Counter([item.outcome.kind for item in closed]).items():
+            counter = "refused" if is_refused else "succeeded" if kind == "executed" else kind
+            setattr(self._counters, counter, getattr(self._counters, counter) + count)
         self._counters.undelivered = len(self._open)
         if self._failing:
             self._failing = False
             logger.info("event=reports_recovered undelivered=%d", len(self._open))
         self._progress.set()
-        self._settled(report)
+        self._settled([item.outcome.state_id for item in closed])
 
     def _note_failure(self, error: Exception) -> None:
         # One line when it begins and one when it ends; how often it was tried again is counted.

@@ -17,20 +17,29 @@ MAX_REPORT_BYTES = 15 * 1024 * 1024
 
 HAND_BACK_DELAY_MS = 1
 
+# By the names that they have where several are reported together.
+_KINDS: Mapping[str, Kind] = {"executed": "executed", "errored": "errored", "prune": "pruned", "requeue": "requeued"}
+_MEMBERS = {kind: member for member, kind in _KINDS.items()}
 
-# Not frozen: making one takes four times as long then, and there is one for each state.
+
+# Not frozen: making one takes four times as long then, and there is one for each state. Nor are the bodies the
+# generated models: validating what has just been made takes longer than all else that is done to report it.
 @dataclass(slots=True)
 class Outcome:
     """What became of a state.
 
     Attributes:
-        report: the outcome as it is sent.
+        state_id: the state.
+        kind: what it is.
+        body: what is sent of it, as its own operation has it.
         protected: values that must stand in no text about it.
         size: about how many characters its data has.
         fields: what log records about it carry.
     """
 
-    report: StateReport
+    state_id: str
+    kind: Kind
+    body: Mapping[str, Any]
     protected: Sequence[str] = field(default=(), repr=False)
     size: int = 0
     fields: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -39,54 +48,44 @@ class Outcome:
         """Return what takes the protected values out of a text."""
         return Redactor(self.protected)
 
+    def as_report(self) -> dict[str, Any]:
+        """Return what is sent of it among others, and kept of it in a journal."""
+        return {"state_id": self.state_id, _MEMBERS[self.kind]: self.body}
 
-def executed(state_id: str, outputs: list[dict[str, Any]]) -> StateReport:
-    """The node returned; one item for each output."""
-    return _report(state_id, "executed", {"outputs": outputs})
 
-
-def errored(state_id: str, error: str) -> StateReport:
+def errored(
+    state_id: str, error: str, protected: Sequence[str] = (), fields: Mapping[str, Any] | None = None
+) -> Outcome:
     """The node failed; the text has been redacted."""
     # A service may take an empty text, but nobody can act on it.
-    return _report(state_id, "errored", {"error": error or "failed without a text"})
+    return Outcome(state_id, "errored", {"error": error or "failed without a text"}, protected, fields=fields)
 
 
-def pruned(state_id: str, data: dict[str, Any]) -> StateReport:
-    """The node raised PruneSignal."""
-    return _report(state_id, "prune", {"data": data})
-
-
-def requeued(state_id: str, delay_ms: int) -> StateReport:
-    """The node raised ReQueueAfterSignal, or the state is handed back."""
-    return _report(state_id, "requeue", {"enqueue_after": delay_ms})
-
-
-def handed_back(state_id: str) -> StateReport:
+def handed_back(state_id: str, fields: Mapping[str, Any]) -> Outcome:
     """The state was claimed and is not executed here."""
-    return requeued(state_id, HAND_BACK_DELAY_MS)
+    return Outcome(state_id, "requeued", {"enqueue_after": HAND_BACK_DELAY_MS}, fields=fields)
 
 
-def _report(state_id: str, outcome: Literal["executed", "errored", "prune", "requeue"], body: Any) -> StateReport:
-    # Both models in one go, which takes half of the time of making one after the other.
-    report: StateReport = StateReport.__pydantic_validator__.validate_python({"state_id": state_id, outcome: body})
-    return report
+def from_journal(text: str) -> Outcome:
+    """Read what `as_report` has given, written as JSON.
+
+    Raises:
+        ValidationError: it is something else.
+    """
+    report = StateReport.model_validate_json(text).model_dump(exclude_unset=True)
+    state_id = report.pop("state_id")
+    ((member, body),) = report.items()
+    return Outcome(state_id, _KINDS[member], body)
 
 
-def kind_of(report: StateReport) -> Kind:
-    """Name the outcome that a report holds."""
-    if report.executed is not None:
-        return "executed"
-    if report.errored is not None:
-        return "errored"
-    return "pruned" if report.prune is not None else "requeued"
-
-
-def size_of(data: Mapping[str, Any]) -> int:
-    """Tell about how many characters the fields of an output have.
+def size_of(data: Sequence[Mapping[str, Any]]) -> int:
+    """Tell about how many characters the fields of outputs have.
 
     What is no text is counted as JSON; what is no JSON either counts for nothing, since sending it will say so.
     """
-    return sum([len(value) if isinstance(value, str) else len(_json(value)) for value in data.values()])
+    return sum(
+        [len(value) if isinstance(value, str) else len(_json(value)) for each in data for value in each.values()]
+    )
 
 
 def output_fields(outputs: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
@@ -94,6 +93,11 @@ def output_fields(outputs: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]
     return [
         (f"outputs[{index}].{name}", value) for index, output in enumerate(outputs) for name, value in output.items()
     ]
+
+
+def data_fields(data: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
+    """List the fields of what a node prunes with, likewise."""
+    return [(f"data.{name}", value) for each in data for name, value in each.items()]
 
 
 def oversize(fields: Iterable[tuple[str, Any]]) -> str:

@@ -22,6 +22,7 @@ from exospherehost._errors import (
     TriggerOutcomeUnknownError,
 )
 from exospherehost._redaction import Redactor, validated_json
+from exospherehost._reports import Outcome
 from exospherehost._responses import described, read_extensions
 from exospherehost._retry import Backoff, is_transient, never_reached_the_service
 from exospherehost_client import errors as client_errors
@@ -160,30 +161,29 @@ class Session:
         )
         return response.parsed.secrets
 
-    async def report(self, report: models.StateReport) -> None:
+    async def report(self, outcome: Outcome) -> None:
         """Send one outcome, once: who calls decides whether to send it again."""
-        namespace, state_id = self._namespace, report.state_id
-        if report.executed is not None:
-            request = report_executed.build_request(namespace, state_id, body=report.executed)
+        namespace, state_id, body = self._namespace, outcome.state_id, outcome.body
+        if outcome.kind == "executed":
+            request = report_executed.build_request(namespace, state_id, body=body)
             await self._send(request, report_executed.parse_response)
-        elif report.errored is not None:
-            request = report_errored.build_request(namespace, state_id, body=report.errored)
+        elif outcome.kind == "errored":
+            request = report_errored.build_request(namespace, state_id, body=body)
             await self._send(request, report_errored.parse_response)
-        elif report.prune is not None:
-            request = prune_state.build_request(namespace, state_id, body=report.prune)
+        elif outcome.kind == "pruned":
+            request = prune_state.build_request(namespace, state_id, body=body)
             await self._send(request, prune_state.parse_response)
-        elif report.requeue is not None:
-            request = requeue_state.build_request(namespace, state_id, body=report.requeue)
-            await self._send(request, requeue_state.parse_response)
         else:
-            raise ValueError(f"the report of state {state_id} has no outcome")
+            request = requeue_state.build_request(namespace, state_id, body=body)
+            await self._send(request, requeue_state.parse_response)
 
-    async def report_together(self, reports: Sequence[models.StateReport]) -> list[models.StateReportResult]:
+    async def report_together(self, outcomes: Sequence[Outcome]) -> list[models.StateReportResult]:
         """Send outcomes in one request, once, on a service with `batch-report`; one result each, in order."""
-        request = report_states.build_request(self._namespace, body=models.ReportStatesRequest(reports=list(reports)))
+        body = {"reports": [outcome.as_report() for outcome in outcomes]}
+        request = report_states.build_request(self._namespace, body=body)
         results = (await self._send(request, report_states.parse_response)).parsed.results
-        if len(results) != len(reports):
-            raise APIResponseError(f"{len(reports)} reports were answered with {len(results)} results")
+        if len(results) != len(outcomes):
+            raise APIResponseError(f"{len(outcomes)} reports were answered with {len(results)} results")
         return results
 
     # ---- graphs, nodes and runs: what a state manager calls --------------------------------------

@@ -159,7 +159,7 @@ class StateManager(RunManager):
             # Whole, since what was never set would be left out: an entry without inputs has empty ones.
             body["states"] = [entry.model_dump() for entry in entries]
         # Checked before the service is asked for anything.
-        request = validated(models.TriggerGraphRequest, body, _as(InvalidTriggerError))
+        request = validated(models.TriggerGraphRequest.model_validate, body, _as(InvalidTriggerError))
         async with self._connected() as session:
             extensions = await _known_extensions(session, needed=entries is not None)
             if entries is not None and TRIGGER_STATES not in extensions:
@@ -242,7 +242,7 @@ class StateManager(RunManager):
         if triggers is not None:
             crons = _of_kind(CronTrigger, triggers, "triggers")
             body["triggers"] = [cron.to_trigger().model_dump() for cron in crons]
-        request = validated(models.UpsertGraphRequest, body, _as(ConfigurationError))
+        request = validated(models.UpsertGraphRequest.model_validate, body, _as(ConfigurationError))
         self._roots.forget(graph_name)
         deadline = time.monotonic() + validation_timeout
         async with self._connected() as session:

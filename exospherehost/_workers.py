@@ -87,6 +87,7 @@ class Workers:
         self._busy: Counter[str] = Counter()
         self._lost: set[str] = set()
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._is_waking = False
         self._mean_seconds = float("inf")
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -207,6 +208,7 @@ class Workers:
             task.cancel()
         _, deaf = await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
         self._tasks = []
+        self._note_change()
         for state in [state for state, task in self._executing.values() if task in deaf]:
             # It catches its cancellation and goes on: nothing can end it but the end of the program.
             self._lost.add(state.state_id)
@@ -229,24 +231,26 @@ class Workers:
             state = self._next()
             if state is None:
                 task.set_name(name)
+                self._note_change()
                 turn = asyncio.get_running_loop().create_future()
                 self._idle.append(turn)
                 await turn
+                self._is_waking = False
                 continue
             state_id = state.state_id
             task.set_name(f"exospherehost-state-{state_id}")
             self._executing[state_id] = state, task
-            self._busy[state.node_name] += 1
+            if self._limits:
+                self._busy[state.node_name] += 1
             self._wake()
             try:
                 await self._see_through(state, task)
             finally:
                 del self._executing[state_id]
                 self._held.discard(state_id)
-                self._busy[state.node_name] -= 1
-                # Nobody need be woken for what waits: this worker takes the next itself.
-                self._changed.set()
-                self._count_states()
+                if self._limits:
+                    self._busy[state.node_name] -= 1
+                # Nobody is told, nor woken for what waits: this worker takes the next itself, or tells that it is idle.
 
     async def _see_through(self, state: ClaimedState, task: asyncio.Task[None]) -> None:
         """Execute a state and submit its outcome, or hand it back; nothing of either when it is lost."""
@@ -280,7 +284,7 @@ class Workers:
             fields = log_fields(self._namespace, state)
             logger.exception("event=worker_failed state_id=%s", state.state_id, extra=fields)
             text = f"the runtime could not execute this state: {type(error).__name__}; its log says more"
-            return Outcome(_reports.errored(state.state_id, text), fields=fields)
+            return _reports.errored(state.state_id, text, fields=fields)
         self._note_duration(time.monotonic() - began)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
@@ -288,7 +292,7 @@ class Workers:
                 state.node_name,
                 state.identifier,
                 state.state_id,
-                _reports.kind_of(outcome.report),
+                outcome.kind,
                 extra=outcome.fields,
             )
         return outcome
@@ -322,18 +326,24 @@ class Workers:
         return None
 
     def _wake(self) -> None:
-        """Wake one idle worker where a state waits; each wakes the next when it has taken its own."""
-        self._changed.set()
-        self._count_states()
-        while self._idle and self._waiting:
+        """Wake one idle worker where a state waits; each wakes the next when it has taken its own.
+
+        Not another one before that has come to run: nodes that never wait leave nothing for it.
+        """
+        self._note_change()
+        while self._idle and self._waiting and not self._is_waking:
             turn = self._idle.popleft()
             if not turn.done():
                 turn.set_result(None)
-                return
+                self._is_waking = True
+
+    def _note_change(self) -> None:
+        self._changed.set()
+        self._count_states()
 
     def _note_duration(self, seconds: float) -> None:
-        known = self._mean_seconds < float("inf")
-        self._mean_seconds = (1 - _SMOOTHING) * self._mean_seconds + _SMOOTHING * seconds if known else seconds
+        mean = self._mean_seconds
+        self._mean_seconds = seconds if mean == float("inf") else mean + _SMOOTHING * (seconds - mean)
 
     def _count_states(self) -> None:
         self._counters.running = len(self._executing)

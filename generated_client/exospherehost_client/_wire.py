@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from ._model import WireModel
 from .errors import InvalidResponse, StatusError, UndocumentedStatus
@@ -14,6 +15,7 @@ from .types import RawResponse, Response
 
 M = TypeVar("M", bound=WireModel)
 ErrorModels = Mapping[int, tuple[type[WireModel], ...]]
+PlainBody = Mapping[str, object]
 
 JSON_HEADERS: Mapping[str, str] = {"content-type": "application/json"}
 _REQUEST_ID = "x-exosphere-request-id"
@@ -42,8 +44,10 @@ def text(value: str | float) -> str:
     return str(value)
 
 
-def json_body(body: WireModel) -> bytes:
+def json_body(body: WireModel | PlainBody) -> bytes:
     """Encode a body; fields that were never set are left out."""
+    if not isinstance(body, WireModel):
+        return to_json(body, inf_nan_mode="constants")
     return type(body).__pydantic_serializer__.to_json(body, by_alias=True, exclude_unset=True)
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from exospherehost_client import models
 from exospherehost_client._model import WireModel
 from exospherehost_client._wire import json_body
+from exospherehost_client.api.states import report_executed
 
 GRAPH_ITEM: dict[str, Any] = {
     "_id": "65f0c0ffee0123456789abcd",
@@ -170,6 +171,14 @@ def test_a_subclass_leaves_none_out_too() -> None:
 def test_nan_is_not_turned_into_null() -> None:
     body = json_body(models.ExecutedRequest(outputs=[{"x": math.nan}]))
     assert body == b'{"outputs":[{"x":NaN}]}'
+
+
+def test_a_plain_body_is_sent_as_it_is() -> None:
+    plain = {"outputs": [{"x": math.nan, "y": None}]}
+    request = report_executed.build_request("ns", "a", body=plain)
+    assert request.content == b'{"outputs":[{"x":NaN,"y":null}]}'
+    with pytest.raises(ValueError, match="serialize"):
+        report_executed.build_request("ns", "a", body={"outputs": [object()]})
 
 
 def test_secret_values_are_in_no_repr_and_in_no_validation_error() -> None:

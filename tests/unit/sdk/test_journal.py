@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import shutil
@@ -19,6 +20,7 @@ import pytest
 from exospherehost import BaseNode, ConfigurationError, _journal
 from exospherehost import _reports as reports
 from exospherehost._journal import Journal, JournalError
+from exospherehost._reports import Outcome
 from exospherehost._retry import Backoff
 from tests._support.command import Command
 from tests._support.eventually import eventually
@@ -79,7 +81,7 @@ async def left_by_a_crash(path: Path, service: FakeStateManager) -> tuple[str, s
     service._waiting.clear()
     async with Journal(path, "ns") as journal:
         await journal.claimed(ids)
-        await journal.outcome(reports.executed(ids[0], [{"text": "kept"}]))
+        await journal.outcome(Outcome(ids[0], "executed", {"outputs": [{"text": "kept"}]}))
         await journal.outcome(reports.errored(ids[1], "LookupError: nothing there"))
     return ids
 
@@ -212,27 +214,27 @@ async def test_outcome_takes_the_place_of_its_claim(path: Path) -> None:
     async with Journal(path, "ns") as journal:
         assert journal.left_over() == ([], [])
         await journal.claimed(["a", "b", "c"])
-        await journal.outcome(reports.pruned("b", {"why": "old"}))
-        await journal.outcome(reports.requeued("c", 5))
+        await journal.outcome(Outcome("b", "pruned", {"data": {"why": "old"}}))
+        await journal.outcome(Outcome("c", "requeued", {"enqueue_after": 5}))
         # Claimed again: what became of it before is over.
         await journal.claimed(["c"])
         await journal.claimed(["d"])
         journal.settled("d")
 
     async with Journal(path, "ns") as journal:
-        assert journal.left_over() == ([reports.pruned("b", {"why": "old"})], ["a", "c"])
+        assert journal.left_over() == ([Outcome("b", "pruned", {"data": {"why": "old"}})], ["a", "c"])
 
 
 @pytest.mark.parametrize("data", [{"k": object()}, {"k": "\udce9"}, {"k": {1, 2}.__iter__}])
 async def test_outcome_that_is_no_json_is_kept_as_an_error(path: Path, data: dict[str, Any]) -> None:
     async with Journal(path, "ns") as journal:
-        await journal.outcome(reports.pruned("a", data))
+        await journal.outcome(Outcome("a", "pruned", {"data": data}))
 
     async with Journal(path, "ns") as journal:
         ((left,), unfinished) = journal.left_over()
     assert unfinished == []
-    assert left.errored is not None
-    assert "the pruned report cannot be delivered" in left.errored.error
+    assert left.kind == "errored"
+    assert "the pruned report cannot be delivered" in left.body["error"]
 
 
 async def test_write_that_is_not_awaited_any_more_harms_no_other(path: Path) -> None:
@@ -266,7 +268,7 @@ async def test_outcome_is_recorded_before_it_is_sent(service: FakeStateManager, 
         go_on.set()
 
     assert [row[0] for row in kept] == [state_id]
-    assert reports.StateReport.model_validate_json(kept[0][1]) == reports.executed(state_id, [{"text": "x"}])
+    assert json.loads(kept[0][1]) == {"state_id": state_id, "executed": {"outputs": [{"text": "x"}]}}
 
 
 async def test_claim_is_recorded_before_it_is_executed(service: FakeStateManager, path: Path) -> None:
@@ -452,7 +454,7 @@ async def test_write_that_fails_says_so(path: Path, disk: Disk) -> None:
         with pytest.raises(JournalError, match="the journal cannot be written"):
             await journal.claimed(["a"])
         with pytest.raises(JournalError):
-            await journal.outcome(reports.executed("a", []))
+            await journal.outcome(Outcome("a", "executed", {"outputs": []}))
         with pytest.raises(JournalError):
             await journal.probe()
         disk.refuse(refuses=False)

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 import exospherehost
 from exospherehost import BaseNode
 from exospherehost._journal import Journal
-from exospherehost._reports import Outcome, executed
+from exospherehost._reports import Outcome
 from exospherehost._stats import Counters
 from exospherehost._workers import Workers
 from exospherehost_client.models import ClaimedState
@@ -140,7 +140,7 @@ async def test_state_of_an_earlier_run_has_what_the_journal_knows(
 ) -> None:
     async with Journal(tmp_path / "journal.db", "ns") as journal:
         await journal.claimed(["unfinished"])
-        await journal.outcome(executed("finished", []))
+        await journal.outcome(Outcome("finished", "executed", {"outputs": []}))
     service.before = lambda asked: Answer(404, {"detail": "no"}) if "/state/" in asked.path else None
     runtime = make_runtime(service, Succeeds, journal=tmp_path / "journal.db")
     async with running(runtime):
@@ -191,10 +191,7 @@ async def test_lost_lease_and_states_that_are_handed_back(caplog: pytest.LogCapt
     lost = [fields(record) for record in caplog.records if record.getMessage().startswith("event=lease_lost ")]
     assert [each["exosphere_state_id"] for each in lost] == ["0", "3"]
     assert [each["exosphere_identifier"] for each in lost] == ["step0", "step3"]
-    back = {
-        outcome.report.state_id: outcome.fields and outcome.fields["exosphere_identifier"]
-        for outcome in outbox.outcomes
-    }
+    back = {outcome.state_id: outcome.fields and outcome.fields["exosphere_identifier"] for outcome in outbox.outcomes}
     assert back == {"1": "step1", "2": "step2", "4": "step4"}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, field_validator, model_serializer
 
 from exospherehost import BaseNode, ReQueueAfterSignal
 from tests._support.eventually import eventually
@@ -159,6 +159,36 @@ async def test_exception_while_outputs_are_serialized(service: FakeStateManager)
             return self.Outputs(text="x")
 
     assert "in model_dump" in await check(service, Odd)
+
+
+async def test_outputs_of_a_subclass_are_serialized_as_it_says(service: FakeStateManager) -> None:
+    class Wide(BaseNode):
+        class Outputs(BaseModel):
+            text: str
+
+        class Wider(Outputs):
+            def model_dump(self, **_: Any) -> Any:
+                raise ZeroDivisionError("in the subclass's model_dump")
+
+        async def execute(self) -> Outputs:
+            return self.Wider(text="x")
+
+    assert "in the subclass's model_dump" in await check(service, Wide)
+
+
+async def test_outputs_that_are_serialized_as_no_dict(service: FakeStateManager) -> None:
+    class Flat(BaseNode):
+        class Outputs(BaseModel):
+            text: str
+
+            @model_serializer
+            def flat(self) -> str:
+                return self.text
+
+        async def execute(self) -> Outputs:
+            return self.Outputs(text="x")
+
+    assert "Flat.Outputs is serialized as a str" in await check(service, Flat)
 
 
 async def test_wrong_delay_of_a_signal_is_an_error_of_the_state(service: FakeStateManager) -> None:

@@ -101,8 +101,8 @@ def test_default_limit_leaves_room_in_a_document_of_16_mib() -> None:
 
 
 def test_size_counts_what_is_no_text_as_json() -> None:
-    assert size_of({"a": "éé", "b": [1, 2], "c": {"k": None}}) == 2 + len("[1, 2]") + len('{"k": null}')
-    assert size_of({"a": object()}) == 0
+    assert size_of([{"a": "éé", "b": [1, 2], "c": {"k": None}}]) == 2 + len("[1, 2]") + len('{"k": null}')
+    assert size_of([{"a": object()}]) == 0
     assert output_fields([{"a": "1"}, {"a": "2", "b": "3"}]) == [
         ("outputs[0].a", "1"),
         ("outputs[1].a", "2"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exospherehost_client._wire import JSON_HEADERS, ErrorModels, json_body, read_json, segment, text
+from exospherehost_client._wire import JSON_HEADERS, ErrorModels, PlainBody, json_body, read_json, segment, text
 from exospherehost_client.models import (
     ErrorDetail,
     ServerError,
@@ -36,11 +36,11 @@ def build_request(
     namespace_name: str,
     graph_name: str,
     *,
-    body: TriggerGraphRequest,
+    body: TriggerGraphRequest | PlainBody,
     idempotency_key: str | None = None,
     x_exosphere_request_id: str | None = None,
 ) -> Request:
-    """Make the request without sending it."""
+    """Make the request without sending it; a plain body is sent as it is."""
     headers = dict(JSON_HEADERS)
     if idempotency_key is not None:
         headers["Idempotency-Key"] = text(idempotency_key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exospherehost_client._wire import JSON_HEADERS, ErrorModels, json_body, read_json, segment, text
+from exospherehost_client._wire import JSON_HEADERS, ErrorModels, PlainBody, json_body, read_json, segment, text
 from exospherehost_client.models import (
     EnqueueStatesRequest,
     EnqueueStatesResponse,
@@ -35,11 +35,11 @@ _ERRORS: ErrorModels = {
 def build_request(
     namespace_name: str,
     *,
-    body: EnqueueStatesRequest,
+    body: EnqueueStatesRequest | PlainBody,
     prefer: str | None = None,
     x_exosphere_request_id: str | None = None,
 ) -> Request:
-    """Make the request without sending it."""
+    """Make the request without sending it; a plain body is sent as it is."""
     headers = dict(JSON_HEADERS)
     if prefer is not None:
         headers["Prefer"] = text(prefer)
