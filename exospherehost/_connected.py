@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from exospherehost._config import ConnectionSettings
+from exospherehost._dual_carrier import DualCarrier
 from exospherehost._errors import APIStatusError, UnsupportedByServerError
 from exospherehost._session import ServiceMemory, Session
 
@@ -49,14 +50,12 @@ class Connected:
     def raw_client(self) -> AuthenticatedClient:
         """The generated client, authenticated, for every endpoint that has no method here.
 
-        Inside `async with`, it shares this object's pool and is closed with it. Outside, it has a pool
-        of its own: use it as a context manager.
+        It speaks httpx, over a pool of its own. Inside `async with`, that is closed with this object. Outside,
+        use the client as a context manager.
         """
         session = self._session if self._session is not None else self._new_session()
-        from exospherehost._httpx_carrier import HttpxCarrier  # noqa: PLC0415 - httpx is loaded when it is needed
-
         carrier = session.carrier
-        assert isinstance(carrier, HttpxCarrier)  # noqa: S101 - what _new_session makes
+        assert isinstance(carrier, DualCarrier)  # noqa: S101 - what _new_session makes
         return carrier.client
 
     # ---- inside --------------------------------------------------------------------------------
@@ -70,10 +69,7 @@ class Connected:
             yield session
 
     def _new_session(self) -> Session:
-        # httpx, because the raw client is on it and is to share the pool.
-        from exospherehost._httpx_carrier import HttpxCarrier  # noqa: PLC0415 - as above
-
-        return Session(self._settings, HttpxCarrier, self._memory)
+        return Session(self._settings, DualCarrier, self._memory)
 
     async def _with_extension(self, session: Session, extension: str, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Send a request that needs an extension.

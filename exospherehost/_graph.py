@@ -5,9 +5,11 @@ They add what the published ones check before anything is sent: trimming, unique
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from difflib import get_close_matches
+from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from exospherehost_client import models
 
@@ -20,7 +22,24 @@ RESERVED_IDENTIFIER = "store"
 _HIDE_INPUT = ConfigDict(hide_input_in_errors=True)
 
 
-class TriggerState(models.TriggerEntry):
+class _Written(BaseModel):
+    """What users write. A field that there is none of is dropped, as 0.0.3 drops it, but not without a word."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _warn_of_unknown_fields(cls, values: object) -> object:
+        if isinstance(values, dict):
+            given = cast("dict[str, Any]", values)
+            for name in given.keys() - cls.model_fields.keys():
+                nearest = get_close_matches(str(name), cls.model_fields, n=1)
+                remedy = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(cls.model_fields)}"
+                # Over this function and the constructor.
+                warnings.warn(f"{cls.__name__} has no field {name!r} and drops it: {remedy}", UserWarning, stacklevel=3)
+            return given
+        return values
+
+
+class TriggerState(_Written, models.TriggerEntry):
     """One state for a run to begin with.
 
     Attributes:
@@ -33,7 +52,7 @@ class TriggerState(models.TriggerEntry):
     inputs: dict[str, str] = Field(default_factory=dict)
 
 
-class UnitesModel(models.Unites):
+class UnitesModel(_Written, models.Unites):
     """Makes a node the join of all that is below another node.
 
     Attributes:
@@ -42,11 +61,11 @@ class UnitesModel(models.Unites):
     """
 
 
-class RetryPolicyModel(models.RetryPolicy):
+class RetryPolicyModel(_Written, models.RetryPolicy):
     """What happens when a state fails; delays are in milliseconds."""
 
 
-class GraphNodeModel(models.GraphNode):
+class GraphNodeModel(_Written, models.GraphNode):
     """A node's place in a graph.
 
     Attributes:
@@ -89,7 +108,7 @@ class GraphNodeModel(models.GraphNode):
         return UnitesModel(identifier=_trimmed(value.identifier, "the united identifier"), strategy=value.strategy)
 
 
-class StoreConfigModel(models.StoreConfig):
+class StoreConfigModel(_Written, models.StoreConfig):
     """The keys of a run's store; trimmed, unique, not blank and without a dot.
 
     Attributes:
@@ -111,7 +130,7 @@ class StoreConfigModel(models.StoreConfig):
         return dict(zip(keys, map(str, value.values()), strict=True))
 
 
-class CronTrigger(BaseModel):
+class CronTrigger(_Written):
     """Runs a graph on a schedule.
 
     Attributes:

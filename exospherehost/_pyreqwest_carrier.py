@@ -73,6 +73,11 @@ class PyreqwestCarrier:
             answer = RawResponse(response.status, _ResponseHeaders(response.headers), content.to_bytes())
         except RequestError as error:
             answer = _failure(error)
+        except RuntimeError:
+            # `abandon` has closed what a thread was sending that goes on while the program ends.
+            if self in _open:
+                raise
+            answer = APIConnectionError("the program is ending")
         finally:
             self._under_way.discard(sending)
         if task is not None and task.cancelling() > cancellations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -15,8 +16,14 @@ from exospherehost._runs import Run, Transition
 from exospherehost._session import CANCEL, Session
 from exospherehost._task_iterator import TaskIterator
 from exospherehost_client import models
+from exospherehost_client.patterns import PATH_PATTERNS
 
 PAGE_SIZE = 100
+
+_WHERE_IDS_ARE = {
+    "run_id": "`trigger` returns it, and `list_runs` lists it",
+    "state_id": "`get_run` lists it, and `watch` tells it",
+}
 
 
 class RunManager(Connected):
@@ -34,10 +41,11 @@ class RunManager(Connected):
             run_id: the run, as `trigger` returned it.
 
         Raises:
+            ConfigurationError: (a ValueError) that is no run's id; nothing was sent.
             NotFoundError: there is no such run.
             APIError: the request did not end well.
         """
-        checked_segment("run_id", run_id)
+        _check_id("run_id", run_id)
         async with self._connected() as session:
             return await self._completed(session, await read_run(session, run_id))
 
@@ -69,12 +77,13 @@ class RunManager(Connected):
             graph_name: its graph; the service finds a state by all three.
 
         Raises:
+            ConfigurationError: (a ValueError) these are no ids; nothing was sent.
             NotFoundError: there is no such state in that run of that graph.
             APIError: the request did not end well.
         """
         checked_segment("graph_name", graph_name)
-        checked_segment("run_id", run_id)
-        checked_segment("state_id", state_id)
+        _check_id("run_id", run_id)
+        _check_id("state_id", state_id)
         async with self._connected() as session:
             return await session.get_state(graph_name, run_id, state_id)
 
@@ -101,10 +110,11 @@ class RunManager(Connected):
             Each transition of a state.
 
         Raises:
+            ConfigurationError: (a ValueError) that is no run's id; nothing was sent.
             NotFoundError: there is no such run.
             APIError: the service refused, or was away for more than two minutes.
         """
-        checked_segment("run_id", run_id)
+        _check_id("run_id", run_id)
         return TaskIterator(self._followed(run_id, last_event_id))
 
     async def wait(self, run_id: str, *, timeout: float | None = None) -> Run:  # noqa: ASYNC109 - as users know it
@@ -122,11 +132,11 @@ class RunManager(Connected):
 
         Raises:
             WaitTimeoutError: (a TimeoutError) the time is over; the run goes on.
+            ConfigurationError: (a ValueError) that is no run's id, or no number of seconds; nothing was sent.
             NotFoundError: there is no such run.
-            ConfigurationError: (a ValueError) the time-out is no number of seconds; nothing was sent.
             APIError: the service refused, or was away for more than two minutes.
         """
-        checked_segment("run_id", run_id)
+        _check_id("run_id", run_id)
         if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
             raise ConfigurationError(f"timeout={timeout!r} is no number of seconds; pass timeout=None to wait on")
         limit = asyncio.timeout(timeout)
@@ -160,13 +170,14 @@ class RunManager(Connected):
             The new state's id and status.
 
         Raises:
+            ConfigurationError: (a ValueError) that is no state's id; nothing was sent.
             ConflictError: the state was retried with this `fanout_id` before.
             NotFoundError: there is no such state.
             BadRequestError: the state is in a status in which it cannot be retried.
             APIConnectionError: no response; where its `sent` is true, the state may have been retried.
             APIError: the request did not end well.
         """
-        checked_segment("state_id", state_id)
+        _check_id("state_id", state_id)
         async with self._connected() as session:
             return await session.retry_state(state_id, str(uuid.uuid4()) if fanout_id is None else fanout_id)
 
@@ -185,10 +196,11 @@ class RunManager(Connected):
 
         Raises:
             UnsupportedByServerError: the service does not have the extension; nothing was sent.
+            ConfigurationError: (a ValueError) that is no run's id; nothing was sent.
             NotFoundError: there is no such run.
             APIError: the request did not end well.
         """
-        checked_segment("run_id", run_id)
+        _check_id("run_id", run_id)
         async with self._connected() as session:
             return await self._with_extension(session, CANCEL, lambda: session.cancel_run(run_id))
 
@@ -222,6 +234,15 @@ class RunManager(Connected):
                     return run.model_copy(update={"status": line.status, "cancelled_at": line.cancelled_at})
         # The run is of another namespace.
         return run
+
+
+def _check_id(name: str, value: str) -> None:
+    """Refuse what can be no id, which services answer in several ways."""
+    checked_segment(name, value)
+    if re.fullmatch(PATH_PATTERNS[name], value) is None:
+        raise ConfigurationError(
+            f"{name}={value!r} is no id, which matches {PATH_PATTERNS[name]}: {_WHERE_IDS_ARE[name]}"
+        )
 
 
 async def _pages(session: Session, size: int) -> AsyncGenerator[models.RunSummary, None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from exospherehost._errors import RunFailedError
 from exospherehost_client import models
@@ -49,6 +50,15 @@ class Run(models.RunGraphResponse):
     run_id: str
     status: models.RunStatusValue
     cancelled_at: datetime | None = None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show how it stands, and not each of its states: what pydantic's and rich's representations are made of."""
+        yield "run_id", self.run_id
+        yield "graph_name", self.graph_name
+        yield "status", str(self.status)
+        if self.cancelled_at is not None:
+            yield "cancelled_at", self.cancelled_at.isoformat()
+        yield "states", {status.upper(): count for status, count in self.execution_summary if count}
 
     @property
     def is_finished(self) -> bool:

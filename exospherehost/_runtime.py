@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ONE_STOP_SECONDS = 0.5
+"""Stop signals so soon after the first ask for the same stop: one may be sent to a process and to its whole group."""
+
 _STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if isinstance(getattr(signal, name, None), int)
 ]
@@ -156,9 +159,9 @@ class Runtime:
     def start(self) -> asyncio.Task[None] | None:
         """Run until stopped: blocking where no event loop runs, else as a task.
 
-        Blocking in the main thread, SIGINT and SIGTERM stop it as `stop()` does, and a second one
-        cuts the grace period short. On Windows, Ctrl-C and Ctrl-Break do the same. The event loop is uvloop's
-        where that is installed.
+        Blocking in the main thread, SIGINT and SIGTERM stop it as `stop()` does, and a second one, half a second
+        later or more, cuts the grace period short. On Windows, Ctrl-C and Ctrl-Break do the same. The event loop is
+        uvloop's where that is installed.
 
         Returns:
             None when it has blocked until all has ended; inside a running event loop, the task of
@@ -262,21 +265,22 @@ class Runtime:
     async def _run_with_signals(self, signals: Sequence[signal.Signals]) -> None:
         loop = asyncio.get_running_loop()
         run = asyncio.ensure_future(self.run())
-        signalled = False
+        first_at: float | None = None
 
         def on_signal() -> None:
-            nonlocal signalled
-            if signalled:
+            nonlocal first_at
+            if first_at is None:
+                first_at = loop.time()
+            elif loop.time() - first_at >= ONE_STOP_SECONDS:
                 logger.warning("event=grace_period_cut_short runtime=%s by=a second signal", self._plan.name)
                 run.cancel()
-            signalled = True
             self.stop()
 
         with _handled(loop, signals, on_signal):
             try:
                 await run
             except asyncio.CancelledError:
-                if not signalled:
+                if first_at is None:
                     raise
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from secrets import token_hex
 from typing import Any, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 from typing_extensions import deprecated
 
 from exospherehost import _config
@@ -167,7 +167,7 @@ class StateManager(RunManager):
                 entries = None
             honoured = IDEMPOTENCY in extensions
             if idempotency_key is None and honoured:
-                idempotency_key = str(uuid.uuid4())
+                idempotency_key = token_hex(16)
             response = await session.trigger_graph(
                 graph_name,
                 request,
@@ -323,7 +323,8 @@ def _as(error_class: type[ExosphereError]) -> Callable[[str], ExosphereError]:
 
 
 def _of_kind(kind: type[M], values: Sequence[M], name: str) -> Sequence[M]:
-    if not isinstance(values, Iterable):
+    # A model can be iterated over, too: it gives its fields.
+    if not isinstance(values, Iterable) or isinstance(values, BaseModel):
         raise ConfigurationError(f"{name} is a {type(values).__name__}; pass a list of {kind.__name__}")
     checked = list(values)
     for value in checked:
@@ -333,5 +334,5 @@ def _of_kind(kind: type[M], values: Sequence[M], name: str) -> Sequence[M]:
 
 
 def _json(response: Response[Any]) -> Json:
-    answer: Json = json.loads(response.content)
+    answer: Json = from_json(response.content)
     return answer

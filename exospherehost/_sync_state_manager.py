@@ -104,8 +104,7 @@ class SyncStateManager:
         Use the plain functions of its endpoints, such as `list_namespaces.sync(client=manager.raw_client)`.
         It is closed with this object.
         """
-        self._call(_nothing())
-        return self._manager.raw_client
+        return self._call(_raw_client(self._manager))
 
     # ---- triggering ----------------------------------------------------------------------------
 
@@ -220,8 +219,9 @@ class SyncStateManager:
             items.release()
 
 
-async def _nothing() -> None:
-    """Have the pool opened."""
+async def _raw_client(manager: StateManager) -> AuthenticatedClient:
+    """Read it where nothing else does meanwhile, so that all threads get the same one."""
+    return manager.raw_client
 
 
 async def _next(items: TaskIterator[T]) -> tuple[T] | None:

@@ -31,6 +31,7 @@ class TaskIterator(AsyncIterator[T], Generic[T]):
         self._queue: asyncio.Queue[tuple[T] | Exception | None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_over = False
+        self._is_released = False
 
     def __aiter__(self) -> Self:
         return self
@@ -57,7 +58,9 @@ class TaskIterator(AsyncIterator[T], Generic[T]):
         """End the iteration soon, from any thread."""
         self._is_over = True
         task = self._task
-        if task is not None:
+        # Once: a second cancellation would break off what the first one has it give back.
+        if task is not None and not self._is_released:
+            self._is_released = True
             # The loop may be closed already, and all its tasks with it.
             with contextlib.suppress(RuntimeError):
                 task.get_loop().call_soon_threadsafe(task.cancel)

@@ -93,6 +93,8 @@ def entries_of(
         return None
     if state is None and states is None:
         raise InvalidTriggerError("trigger got neither trigger states nor inputs; pass inputs={} for none")
+    if isinstance(states, TriggerState):
+        raise InvalidTriggerError("trigger got one TriggerState as states; pass it as state=, or states=[...]")
     entries = [state] if state is not None else list(states or ())
     if not entries:
         raise InvalidTriggerError("trigger got an empty list of states; pass at least one, or inputs={}")

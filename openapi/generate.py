@@ -262,12 +262,21 @@ def write_operations(document: Json, compiled: bytes, package: Path) -> None:
     if len(key_headers) != 1:
         raise Refused("the document must have exactly one security scheme, an API key in a header")
     extension = "x-exosphere-extension"
+    patterns = {
+        (parameter["name"], parameter["schema"]["pattern"])
+        for _, _, parameters in operations(document)
+        for parameter in parameters
+        if parameter["in"] == "path" and "pattern" in parameter["schema"]
+    }
+    if len(dict(patterns)) < len(patterns):
+        raise Refused("path parameters of one name must have one pattern")
     named = {operation["operationId"]: operation for _, operation, _ in operations(document)}
     project.env.globals.update(
         marker=MARKER,
         key_header=key_headers[0],
         document_sha256=hashlib.sha256(compiled).hexdigest(),
         generators={name: version(name) for name in TOOLS},
+        path_patterns=json.dumps(dict(patterns), indent=4, sort_keys=True),
         text_media_types={
             name: sorted({m for r in operation["responses"].values() for m in resolve(document, r).get("content", ())})
             for name, operation in named.items()
@@ -286,7 +295,7 @@ def write_operations(document: Json, compiled: bytes, package: Path) -> None:
     if errors:
         raise Refused("\n".join(f"{e.header}: {e.detail}" for e in errors))
     shutil.rmtree(package / "models")  # ours is one module
-    for name in ("_model.py", "_wire.py", "_generation.py"):
+    for name in ("_model.py", "_wire.py", "_generation.py", "patterns.py"):
         (package / name).write_text(project.env.get_template(f"{name}.jinja").render(), encoding="utf-8")
     readme = project.env.get_template("README.md.jinja").render()
     (package.parent / "README.md").write_text(readme, encoding="utf-8")

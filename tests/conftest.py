@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("EXOSPHERE_") or name.lower() in _PROXY_VARIABLES:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=["httpx", "pyreqwest"])
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What carries the requests of runtimes and state managers; the test runs with each of them."""
+    name: str = request.param
+    if name == "httpx":
+        monkeypatch.setitem(sys.modules, "exospherehost._pyreqwest_carrier", None)
+    return name
 
 
 @pytest.fixture

@@ -287,8 +287,8 @@ def run(context: click.Context, runtime: str) -> None:
     """Run a runtime until Ctrl-C or SIGTERM, which end it with status 0 once running states have ended.
 
     MODULE:RUNTIME names a Runtime, or a function without arguments that returns one, in a module that is imported
-    from this directory or from Python's path. A second signal cuts the runtime's grace period short. On a
-    terminal a line below the log tells how it gets on.
+    from this directory or from Python's path. A second signal, half a second later or more, cuts the runtime's
+    grace period short. On a terminal a line below the log tells how it gets on.
     """
     _take_stop_signals()
     console = Console(stderr=True)

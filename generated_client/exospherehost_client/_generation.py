@@ -2,6 +2,6 @@
 """What this package was generated from and by."""
 
 # Of openapi.json, the document compiled to canonical JSON.
-DOCUMENT_SHA256 = "ed8802c0cd3a589683c48da970d033613e4f35261c8f5e0738ea0a4d4764519c"
+DOCUMENT_SHA256 = "9e9869925dc0947e40be1c7350aa0a7635172f1ae56efbf79ea8e5d23f07adc2"
 
 GENERATORS = {"datamodel-code-generator": "0.89.0", "openapi-python-client": "0.29.1", "ruff": "0.17.6"}

@@ -1,6 +1,7 @@
 """The OpenAPI document is valid, complete and fits the generated models."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from importlib.resources import files
@@ -11,6 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from exospherehost_client import models
 from exospherehost_client._model import WireModel
+from exospherehost_client.patterns import PATH_PATTERNS
 
 DOCUMENT: dict[str, Any] = json.loads(
     files("exospherehost_client").joinpath("openapi.json").read_text(encoding="utf-8")
@@ -219,6 +221,16 @@ def test_every_body_has_examples_that_its_model_keeps_whole(place: str, media: d
     for example in examples(media):
         parsed = model_of(media).model_validate_json(json.dumps(example))
         assert with_times(json.loads(parsed.model_dump_json(exclude_unset=True))) == with_times(example)
+
+
+def test_patterns_of_paths_are_generated_and_fit_the_examples() -> None:
+    in_paths = [each for operation in operations().values() for each in operation["parameters"] if each["in"] == "path"]
+    examples = {(each["name"], each["example"]) for each in in_paths if "pattern" in each["schema"]}
+
+    assert {name for name, _ in examples} == PATH_PATTERNS.keys() >= {"run_id", "state_id"}
+    for name, example in examples:
+        assert re.fullmatch(PATH_PATTERNS[name], example)
+        assert not re.fullmatch(PATH_PATTERNS[name], f"{example}/")
 
 
 def test_the_example_of_the_event_stream_fits_its_model() -> None:

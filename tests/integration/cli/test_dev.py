@@ -165,6 +165,41 @@ def test_the_quick_start_works_until_a_signal_ends_it_and_the_service(tmp_path: 
         assert_service_is_gone(command)
 
 
+# Triggers a run of a node that takes a second.
+LASTING = """
+import asyncio
+from exospherehost import BaseNode, GraphNodeModel, Runtime, StateManager
+
+class Lasts(BaseNode):
+    async def execute(self):
+        print("executing", flush=True)
+        await asyncio.sleep(1)
+
+class Triggers(Runtime):
+    async def run(self):
+        await asyncio.gather(super().run(), self.trigger())
+
+    async def trigger(self):
+        await asyncio.wait_for(self.ready(), 30)
+        manager = StateManager("ns")
+        node = GraphNodeModel(node_name="Lasts", namespace="ns", identifier="only")
+        await manager.upsert_graph("lasting", [node], secrets={})
+        await manager.trigger("lasting", inputs={})
+
+Triggers("ns", "r", [Lasts], poll_interval=0.05).start()
+"""
+
+
+def test_a_signal_to_the_whole_group_is_one_to_the_runtime(tmp_path: Path) -> None:
+    """Without a terminal it is passed on as well, so it comes twice."""
+    with dev(tmp_path, LASTING) as command:
+        command.wait_for("executing")
+        os.killpg(command.process.pid, signal.SIGINT)
+        assert command.wait() == 0
+        assert "grace_period_cut_short" not in command.errors
+        assert "1 SUCCESS" in command.errors
+
+
 def test_ctrl_c_on_a_terminal_ends_the_quick_start_as_gently(tmp_path: Path, terminal: Terminal) -> None:
     with terminal.run(tmp_path, QUICK_START) as command:
         trigger_quick_start(command)

@@ -71,6 +71,13 @@ async def test_upsert_refuses(service: FakeStateManager, arguments: dict[str, An
     assert service.paths() == []
 
 
+async def test_one_node_in_place_of_a_list_is_told_of(service: FakeStateManager) -> None:
+    with pytest.raises(ConfigurationError, match="graph_nodes is a GraphNodeModel; pass a list of GraphNodeModel"):
+        await StateManager("ns", service.uri, KEY).upsert_graph("g", NODE, {})  # type: ignore[arg-type]
+
+    assert service.paths() == []
+
+
 @pytest.mark.parametrize("timeouts", ["x", (1, 2), {"read": 5}])
 def test_timeouts_of_another_kind_are_refused(timeouts: Any) -> None:
     with pytest.raises(ConfigurationError, match="timeouts="):

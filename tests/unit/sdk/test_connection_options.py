@@ -14,6 +14,7 @@ import pytest
 
 from exospherehost import APIConnectionError, APITimeoutError, ConfigurationError, StateManager, Timeouts
 from exospherehost._httpx_carrier import MAX_CONNECTIONS
+from exospherehost._pyreqwest_carrier import MAX_CONNECTIONS as MOST_OF_PYREQWEST
 from tests._support.certificates import Certificate, make_certificate
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
@@ -23,6 +24,8 @@ from tests._support.nodes import Echo
 from tests._support.runtimes import KEY, make_runtime, running
 
 GRAPH = graph_answer(graph_node("a"))
+
+pytestmark = pytest.mark.usefixtures("carrier")
 
 
 def _manager(uri: str, **options: Any) -> StateManager:
@@ -63,7 +66,8 @@ async def test_read_timeout_ends_a_request(service: FakeStateManager) -> None:
     assert time.monotonic() - started < 15
 
 
-async def test_pool_timeout_ends_the_wait_for_a_connection(service: FakeStateManager) -> None:
+async def test_pool_timeout_ends_the_wait_for_a_connection(service: FakeStateManager, carrier: str) -> None:
+    most = MAX_CONNECTIONS if carrier == "httpx" else MOST_OF_PYREQWEST
     released = threading.Event()
 
     def late(asked: Asked) -> Answer:
@@ -73,9 +77,9 @@ async def test_pool_timeout_ends_the_wait_for_a_connection(service: FakeStateMan
 
     service.before = late
     async with _manager(service.uri, timeouts=Timeouts(pool=0.05)) as manager:
-        held = [asyncio.ensure_future(manager.get_graph("held")) for _ in range(MAX_CONNECTIONS)]
+        held = [asyncio.ensure_future(manager.get_graph("held")) for _ in range(most)]
         try:
-            await eventually(lambda: len(service.asked) == MAX_CONNECTIONS)
+            await eventually(lambda: len(service.asked) == most)
             with pytest.raises(APITimeoutError) as caught:
                 await manager.get_graph("other")
         finally:

@@ -16,6 +16,8 @@ from tests._support.runtimes import KEY, make_runtime, running
 
 GRAPH = graph_answer(graph_node("a"))
 
+pytestmark = pytest.mark.usefixtures("carrier")
+
 
 @pytest.fixture
 def nobody() -> str:

@@ -203,6 +203,7 @@ REFUSED: list[Case] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:.* has no field")
 @pytest.mark.parametrize(("case", "differs"), ACCEPTED, ids=str)
 def test_accepted_as_by_the_published_sdk(case: Case, differs: dict[str, Any]) -> None:
     model, given = case
@@ -289,3 +290,34 @@ def test_defaults_are_not_shared() -> None:
 def test_models_are_subclasses_of_the_generated_ones(ours: type[BaseModel], generated: type[BaseModel]) -> None:
     assert issubclass(ours, generated)
     assert list(ours.model_fields) == list(generated.model_fields)
+
+
+UNKNOWN: list[tuple[Case, str]] = [
+    (node(next_node=["b"]), "GraphNodeModel has no field 'next_node' and drops it: did you mean 'next_nodes'?"),
+    ((RetryPolicyModel, {"max_retry": 5}), "RetryPolicyModel has no field 'max_retry' .* 'max_retries'?"),
+    ((StoreConfigModel, {"required": ["k"]}), "StoreConfigModel has no field 'required' .* 'required_keys'?"),
+    ((TriggerState, {"identifier": "a", "input": {}}), "TriggerState has no field 'input' .* 'inputs'?"),
+    ((UnitesModel, {"identifier": "a", "stratgy": "ALL_DONE"}), "UnitesModel has no field 'stratgy' .* 'strategy'?"),
+    ((CronTrigger, {"expression": "@daily", "zone": "UTC"}), "CronTrigger has no field 'zone' .*: it has expression"),
+]
+
+
+@pytest.mark.parametrize(("case", "text"), UNKNOWN, ids=lambda case: case[0].__name__ if len(case) == 2 else "")
+def test_unknown_field_is_dropped_as_by_the_published_sdk_but_told_of(case: Case, text: str) -> None:
+    model, fields = case
+    known = {name: value for name, value in fields.items() if name in model.model_fields}
+
+    with pytest.warns(UserWarning, match=text) as told:
+        made = model(**fields)
+    with pytest.warns(UserWarning, match=text):
+        assert model.model_validate(fields) == made
+
+    assert told[0].filename == __file__
+    assert made == model(**known)
+
+
+def test_value_of_an_unknown_field_is_not_shown() -> None:
+    with pytest.warns(UserWarning, match="token") as told:
+        TriggerState(identifier="a", token="secret-value")  # type: ignore[call-arg]
+
+    assert "secret-value" not in str(told[0].message)

@@ -68,17 +68,16 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def runs() -> Iterator[FakeRuns]:
+def runs(runs: FakeRuns) -> FakeRuns:
     def parts() -> Iterator[bytes]:
         yield event("0.1.0", 1, "QUEUED")
         while True:
             yield b":\n\n"
 
-    with FakeRuns() as service:
-        service.extensions = ("events",)
-        service.streams = [lambda _: stream(parts())]
-        service.lines = [line(f"run-{number}") for number in range(500)]
-        yield service
+    runs.extensions = ("events",)
+    runs.streams = [lambda _: stream(parts())]
+    runs.lines = [line(f"run-{number}") for number in range(500)]
+    return runs
 
 
 @pytest.mark.parametrize("iteration", ["watch", "list_runs"])
@@ -153,6 +152,32 @@ async def test_step_that_is_broken_off_loses_nothing() -> None:
     may_go_on.set()
 
     assert await anext(iterator) == 1
+
+
+async def test_end_that_is_asked_for_twice_is_not_broken_off() -> None:
+    is_ending, may_end = asyncio.Event(), asyncio.Event()
+    has_ended: list[str] = []
+
+    async def holds() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            is_ending.set()
+            await may_end.wait()
+            has_ended.append("whole")
+
+    iterator = TaskIterator(holds())
+    await anext(iterator)
+    iterator.release()
+    await is_ending.wait()
+    closing = asyncio.ensure_future(iterator.aclose())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    may_end.set()
+    await closing
+
+    assert has_ended == ["whole"]
 
 
 async def test_who_waits_for_an_item_is_told_of_the_closing() -> None:

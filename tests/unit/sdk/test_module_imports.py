@@ -39,6 +39,7 @@ MAY_USE: dict[str, set[str]] = {
     "_carrier": {"_config", "_httpx_carrier", "_pyreqwest_carrier"},
     "_httpx_carrier": {"_config", "_errors"},
     "_pyreqwest_carrier": {"_config", "_errors"},
+    "_dual_carrier": {"_carrier", "_config", "_errors", "_httpx_carrier"},
     "_responses": {"_config", "_errors", "_redaction"},
     "_reports": {"_redaction"},
     "_session": {"_carrier", "_config", "_errors", "_redaction", "_reports", "_responses", "_retry"},
@@ -96,7 +97,7 @@ MAY_USE: dict[str, set[str]] = {
     "_runtime": {"_config", "_errors", "_liveness", "_logging", "_node", "_plan", "_run", "_stats"},
     "_runs": {"_errors"},
     "_following": {"_errors", "_retry", "_runs", "_session"},
-    "_connected": {"_config", "_errors", "_httpx_carrier", "_session"},
+    "_connected": {"_config", "_dual_carrier", "_errors", "_session"},
     "_triggering": {"_errors", "_graph", "_session"},
     "_run_manager": {"_config", "_connected", "_errors", "_following", "_runs", "_session", "_task_iterator"},
     "_state_manager": {
@@ -119,7 +120,9 @@ GENERATED: dict[str, set[str]] = {
     "_carrier": {"exospherehost_client.types"},
     "_httpx_carrier": {"exospherehost_client.AuthenticatedClient", "exospherehost_client.types"},
     "_pyreqwest_carrier": {"exospherehost_client.types"},
+    "_dual_carrier": {"exospherehost_client.AuthenticatedClient", "exospherehost_client.types"},
     "_connected": {"exospherehost_client.AuthenticatedClient"},
+    "_run_manager": {"exospherehost_client.patterns"},
     "_state_manager": {"exospherehost_client.types"},
     "_sync_state_manager": {"exospherehost_client.AuthenticatedClient"},
 }

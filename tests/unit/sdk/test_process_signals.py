@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from exospherehost._runtime import ONE_STOP_SECONDS
 from tests._support.eventually import eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.runtimes import KEY
@@ -25,6 +27,11 @@ class Waits(BaseNode):
         print("started", flush=True)
         await asyncio.Event().wait()
 
+class Lasts(BaseNode):
+    async def execute(self):
+        print("started", flush=True)
+        await asyncio.sleep(1)
+
 class Blocks(BaseNode):
     def execute(self):
         print("started", flush=True)
@@ -32,7 +39,7 @@ class Blocks(BaseNode):
 
 if "own-handler" in sys.argv:
     signal.signal(signal.SIGTERM, lambda *_: print("own handler", flush=True))
-Runtime("ns", "rt", [Waits, Blocks], poll_interval=0.05, grace_period=float(sys.argv[1])).start()
+Runtime("ns", "rt", [Waits, Lasts, Blocks], poll_interval=0.05, grace_period=float(sys.argv[1])).start()
 print("ended", signal.getsignal(signal.SIGINT) is signal.default_int_handler, flush=True)
 """
 
@@ -91,9 +98,12 @@ def test_second_signal_cuts_the_grace_period_short(
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
 
-    # Two different ones, since the system may deliver two equal ones as one.
-    for number in numbers:
-        process.send_signal(number)
+    assert process.stderr is not None
+    process.send_signal(numbers[0])
+    while "event=stopping" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(ONE_STOP_SECONDS)
+    process.send_signal(numbers[1])
     out, err = process.communicate(timeout=20)
 
     assert process.returncode == 0, err
@@ -101,6 +111,23 @@ def test_second_signal_cuts_the_grace_period_short(
     report = service.report_of(state_id)
     assert report is not None
     assert report.action == "re-enqueue-after"
+
+
+def test_signals_at_once_are_one(service: FakeStateManager, start: Start) -> None:
+    state_id = service.put_state("Lasts")
+    process = start("600")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+
+    # Two different ones, since the system may deliver two equal ones as one.
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+
+    assert process.returncode == 0, err
+    report = service.report_of(state_id)
+    assert report is not None
+    assert report.action == "executed"
 
 
 def test_grace_period_ends_by_itself(service: FakeStateManager, start: Start) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import contextlib
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
+from rich.pretty import pretty_repr
 
 from exospherehost import (
     APIConnectionError,
@@ -17,6 +19,7 @@ from exospherehost import (
     Run,
     RunFailedError,
     StateManager,
+    Transition,
     UnsupportedByServerError,
 )
 from exospherehost_client.models import RunStatus, RunSummary
@@ -39,17 +42,6 @@ STATE = {
 CANCEL = ("POST", f"/runs/{RUN}/cancel")
 DELETE = ("DELETE", "/graph/g")
 RETRY = ("POST", f"/state/{1:024x}/manual-retry")
-
-
-@pytest.fixture
-def runs() -> Iterator[FakeRuns]:
-    with FakeRuns() as service:
-        yield service
-
-
-@pytest.fixture
-def manager(runs: FakeRuns) -> StateManager:
-    return StateManager("ns", runs.uri, KEY)
 
 
 async def listed(manager: StateManager, limit: int | None = None) -> list[RunSummary]:
@@ -326,13 +318,78 @@ async def test_only_what_may_be_done_twice_is_sent_again(runs: FakeRuns, manager
     assert sent == sendings
 
 
+async def watched(manager: StateManager, run_id: str) -> list[Transition]:
+    return [transition async for transition in manager.watch(run_id)]
+
+
+OF_ONE_RUN: dict[str, Callable[[StateManager, str], Awaitable[Any]]] = {
+    "get_run": lambda manager, run_id: manager.get_run(run_id),
+    "wait": lambda manager, run_id: manager.wait(run_id),
+    "watch": watched,
+    "cancel": lambda manager, run_id: manager.cancel(run_id),
+    "get_state": lambda manager, run_id: manager.get_state(f"{1:024x}", run_id=run_id, graph_name="g"),
+}
+OF_ONE_STATE: dict[str, Callable[[StateManager, str], Awaitable[Any]]] = {
+    "get_state": lambda manager, state_id: manager.get_state(state_id, run_id=RUN, graph_name="g"),
+    "retry": lambda manager, state_id: manager.retry(state_id),
+}
+
+
+@pytest.mark.parametrize("run_id", ["latest", f"{1:024x}", RUN[:-1], f"{RUN}0", f" {RUN}", RUN.replace("-", "")])
+@pytest.mark.parametrize("name", OF_ONE_RUN)
+async def test_what_is_no_runs_id_is_refused_before_a_request(runs: FakeRuns, name: str, run_id: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"run_id='.*' is no id, .* `trigger` returns it") as caught:
+        await OF_ONE_RUN[name](StateManager("ns", runs.uri, KEY), run_id)
+
+    assert repr(run_id) in str(caught.value)
+    assert runs.paths() == []
+
+
+@pytest.mark.parametrize("state_id", ["only", f"{1:023x}", f"{1:025x}", f"{1:023x}g", RUN])
+@pytest.mark.parametrize("name", OF_ONE_STATE)
+async def test_what_is_no_states_id_is_refused_before_a_request(runs: FakeRuns, name: str, state_id: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"state_id='.*' is no id, .* `get_run` lists it"):
+        await OF_ONE_STATE[name](StateManager("ns", runs.uri, KEY), state_id)
+
+    assert runs.paths() == []
+
+
+async def test_run_shows_how_it_stands_and_not_each_state(runs: FakeRuns, manager: StateManager) -> None:
+    runs.looks = [run_graph(state(1, "SUCCESS"), state(2, "SUCCESS"), state(3, "ERRORED", error="with-a-secret"))]
+    run = await manager.get_run(RUN)
+
+    shown = f"run_id='{RUN}', graph_name='g', status='FAILED', states={{'ERRORED': 1, 'SUCCESS': 2}}"
+    assert repr(run) == f"Run({shown})"
+    assert str(run) == shown.replace("', ", "' ")
+    assert pretty_repr(run, max_width=200) == f"Run({shown})"
+
+
+async def test_cancelled_run_shows_when(runs: FakeRuns, manager: StateManager) -> None:
+    runs.extensions = ("cancel",)
+    runs.looks = [run_graph(state(1, "PRUNED"))]
+    runs.lines = [line(RUN, "FAILED", cancelled_at="2025-01-02T03:04:05Z")]
+
+    assert "status='FAILED', cancelled_at='2025-01-02T03:04:05+00:00'" in repr(await manager.get_run(RUN))
+
+
+@pytest.mark.parametrize("name", OF_ONE_RUN)
+async def test_ids_are_taken_in_capitals_too(runs: FakeRuns, manager: StateManager, name: str) -> None:
+    runs.looks = [run_graph(state(1, "SUCCESS"))]
+    runs.extensions = ("cancel",)
+
+    with contextlib.suppress(NotFoundError):
+        await OF_ONE_RUN[name](manager, RUN.upper())
+
+    assert any(RUN.upper() in path for path in runs.paths())
+
+
 UNREADABLE: dict[str, Call] = {
     "get_run": lambda manager: manager.get_run(RUN),
-    "get_state": lambda manager: manager.get_state("1", run_id=RUN, graph_name="g"),
+    "get_state": lambda manager: manager.get_state(f"{1:024x}", run_id=RUN, graph_name="g"),
     "list_runs": listed,
     "list_nodes": lambda manager: manager.list_nodes(),
     "list_graphs": lambda manager: manager.list_graphs(),
-    "retry": lambda manager: manager.retry("1"),
+    "retry": lambda manager: manager.retry(f"{1:024x}"),
     **NEEDING,
 }
 

@@ -37,6 +37,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "state is text": ({"state": "a"}, "str in place of a TriggerState"),
     "state is a list": ({"state": [ONE]}, "list in place of a TriggerState"),
     "states hold a mapping": ({"states": [ONE, {"identifier": "a", "inputs": {}}]}, "dict in place of a TriggerState"),
+    "states is one of them": ({"states": ONE}, "pass it as state="),
     "states hold None": ({"states": [None]}, "NoneType in place of a TriggerState"),
 }
 

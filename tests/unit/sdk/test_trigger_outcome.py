@@ -33,6 +33,8 @@ IDEMPOTENT = {
 BROKEN = Answer(500, {"success": False, "detail": "broken"})
 ONE = TriggerState(identifier="a")
 
+pytestmark = pytest.mark.usefixtures("carrier")
+
 
 @pytest.fixture
 def manager(service: FakeStateManager) -> StateManager:

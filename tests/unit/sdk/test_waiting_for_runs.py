@@ -21,23 +21,11 @@ from exospherehost import (
 from tests._support.eventually import eventually
 from tests._support.fake_runs import RUN, FakeRuns, event, line, run_graph, state, stream
 from tests._support.http_service import DROP, Answer, Asked
-from tests._support.runtimes import KEY
 
 END = event("0.9.0", None, "SUCCESS")
 RUNNING = run_graph(state(1, "QUEUED"))
 ENDED = run_graph(state(1, "SUCCESS"))
 FAILED = run_graph(state(1, "SUCCESS"), state(2, "ERRORED", error="ValueError: boom\n  more"))
-
-
-@pytest.fixture
-def runs() -> Iterator[FakeRuns]:
-    with FakeRuns() as service:
-        yield service
-
-
-@pytest.fixture
-def manager(runs: FakeRuns) -> StateManager:
-    return StateManager("ns", runs.uri, KEY)
 
 
 async def test_run_is_looked_at_until_two_looks_agree_that_it_has_ended(runs: FakeRuns, manager: StateManager) -> None:

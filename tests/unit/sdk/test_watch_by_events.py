@@ -29,16 +29,10 @@ END = event("0.9.0", None, "SUCCESS")
 
 
 @pytest.fixture
-def runs() -> Iterator[FakeRuns]:
-    with FakeRuns() as service:
-        service.extensions = ("events",)
-        service.looks = [run_graph(state(1, "SUCCESS"))]
-        yield service
-
-
-@pytest.fixture
-def manager(runs: FakeRuns) -> StateManager:
-    return StateManager("ns", runs.uri, KEY)
+def runs(runs: FakeRuns) -> FakeRuns:
+    runs.extensions = ("events",)
+    runs.looks = [run_graph(state(1, "SUCCESS"))]
+    return runs
 
 
 async def watched(manager: StateManager, last_event_id: str | None = None) -> list[Transition]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,17 +12,6 @@ from exospherehost_client.models import StateStatus
 from tests._support.fake_runs import RUN, FakeRuns, run_graph, state
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.runtimes import KEY
-
-
-@pytest.fixture
-def runs() -> Iterator[FakeRuns]:
-    with FakeRuns() as service:
-        yield service
-
-
-@pytest.fixture
-def manager(runs: FakeRuns) -> StateManager:
-    return StateManager("ns", runs.uri, KEY)
 
 
 async def watched(manager: StateManager) -> list[tuple[str, str]]:

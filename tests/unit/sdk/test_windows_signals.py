@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from exospherehost._runtime import ONE_STOP_SECONDS
 from tests._support.command import Command
 from tests._support.eventually import eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
@@ -93,8 +95,9 @@ def test_second_signal_cuts_the_grace_period_short(service: FakeStateManager, pr
     state_id = service.put_state("Waits", {"seconds": "600"})
     with program:
         program.wait_for("executing")
-        # Two different ones, since the system may deliver two equal ones as one.
         program.process.send_signal(signal.SIGINT)
+        program.wait_for("event=stopping")
+        time.sleep(ONE_STOP_SECONDS)
         program.process.send_signal(signal.SIGUSR1)
         assert program.wait() == 0, program.errors
         assert program.output.endswith("ended, handlers restored: True\n")

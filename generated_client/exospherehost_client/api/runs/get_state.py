@@ -76,7 +76,7 @@ def sync(
     Args:
         namespace_name: The namespace: any text without a slash. It needs no creation and is case-sensitive.
         graph_name: The graph's name. Blanks around it are removed when it is stored.
-        run_id: The run's id, a UUID.
+        run_id: The run's id, a UUID. Another form is that of no run; it is 404 or 422 on some servers.
         node_id: The state's id: 24 hexadecimal digits. Another form is 400 on the hosted service and 422
             elsewhere.
         client: What sends the request.

@@ -76,7 +76,7 @@ def sync(
 
     Args:
         namespace_name: The namespace: any text without a slash. It needs no creation and is case-sensitive.
-        run_id: The run's id, a UUID.
+        run_id: The run's id, a UUID. Another form is that of no run; it is 404 or 422 on some servers.
         client: What sends the request.
         last_event_id: The id of the last event that the caller has seen, as it came.
         x_exosphere_request_id: An id for this request. Echoed when it is a UUID in any spelling, else replaced.
