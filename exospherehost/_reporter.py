@@ -24,7 +24,12 @@ LARGEST_BATCH = 256
 LARGEST_BATCH_SIZE = 4 * 1024 * 1024
 """The most characters of data in one request, unless a single report has more."""
 
-CONCURRENT_REPORTS = 32
+CONCURRENT_REPORTS = 64
+"""How many reports of one state each are under way at once, where the carrier takes as many.
+
+On one machine fewer carry as much, but the event loop is woken more often then, for fewer answers at a time: at 32
+a state takes an eighth more processor time. With a round trip of 10 ms, 64 carry 6,400 a second.
+"""
 MOST_UNDELIVERED_SIZE = 64 * 1024 * 1024
 """The characters of undelivered data above which workers wait."""
 

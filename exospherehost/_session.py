@@ -366,7 +366,7 @@ class Session:
         while True:
             attempt += 1
             try:
-                return await self._attempt(request, parse, redact)
+                return self._parsed(await self._carry(request, redact), parse, request, redact)
             except APIError as error:
                 if isinstance(error, BadRequestError) or not may_resend(error):
                     raise
@@ -377,11 +377,6 @@ class Session:
                     "event=resend method=%s path=%s attempt=%d delay=%.3f", request.method, request.path, attempt, delay
                 )
             await asyncio.sleep(delay)
-
-    async def _attempt(
-        self, request: Request, parse: Callable[[RawResponse], Response[T]], redact: Redactor
-    ) -> Response[T]:
-        return self._parsed(await self._carry(request, redact), parse, request, redact)
 
     @staticmethod
     def _parsed(
@@ -420,8 +415,10 @@ class Session:
         return type(error)(text, sent=error.sent)
 
     def _versioned(self, request: Request) -> Request:
+        if self._settings.api_version == DEFAULT_API_VERSION:
+            return request
         prefix = f"/{DEFAULT_API_VERSION}/"
-        if self._settings.api_version == DEFAULT_API_VERSION or not request.path.startswith(prefix):
+        if not request.path.startswith(prefix):
             return request
         path = f"/{self._settings.api_version}/{request.path.removeprefix(prefix)}"
         return dataclasses.replace(request, path=path)

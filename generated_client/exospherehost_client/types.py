@@ -32,6 +32,11 @@ class Headers(Mapping[str, str]):
         return f"Headers({sorted(self._values)})"
 
 
+def _nothing() -> dict[str, str]:
+    # `dict[str, str]` as the factory would double what making a request takes.
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request, without the server's address and without authentication.
@@ -46,8 +51,8 @@ class Request:
 
     method: str
     path: str
-    params: Mapping[str, str] = field(default_factory=dict[str, str])
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    params: Mapping[str, str] = field(default_factory=_nothing)
+    headers: Mapping[str, str] = field(default_factory=_nothing, repr=False)
     content: bytes | None = field(default=None, repr=False)
 
     @property

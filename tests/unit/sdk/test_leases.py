@@ -13,6 +13,7 @@ import pytest
 
 from exospherehost import APIConnectionError, BaseNode, NotFoundError, ReQueueAfterSignal, _leases
 from exospherehost._leases import LARGEST_RENEWAL, LeaseKeeper
+from exospherehost._reporter import CONCURRENT_REPORTS
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked
@@ -321,6 +322,31 @@ async def test_outcome_on_its_way_keeps_its_lease(leasing: FakeStateManager, mon
         await eventually(lambda: leasing.report_of(state_id))
 
     assert all(body["state_ids"] == [state_id] for body in leasing.renewals)
+
+
+async def test_reports_that_hang_keep_back_neither_renewals_nor_claims(leasing: FakeStateManager) -> None:
+    released = threading.Event()
+    hanging: list[str] = []
+
+    def hang(asked: Asked) -> Answer | None:
+        if asked.path.endswith("/executed") and not released.is_set():
+            hanging.append(asked.path)
+            released.wait(60)
+        return None
+
+    leasing.before = hang
+    for _ in range(2 * CONCURRENT_REPORTS):
+        leasing.put_state("Echo", {"text": "x"})
+    try:
+        async with running(make_runtime(leasing, Echo, workers=4, batch_size=256, lease=30)):
+            await eventually(lambda: len(hanging) == CONCURRENT_REPORTS)
+            renewals, claims = len(leasing.renewals), len(leasing.claims)
+            # Where they waited for a connection, it would be for the pool's time-out.
+            await eventually(lambda: len(leasing.renewals) > renewals + 1 and len(leasing.claims) > claims + 1, 9)
+            released.set()
+            await eventually(lambda: len(leasing.reports) == 2 * CONCURRENT_REPORTS)
+    finally:
+        released.set()
 
 
 async def test_outcome_whose_lease_is_lost_is_sent_all_the_same(leasing: FakeStateManager) -> None:

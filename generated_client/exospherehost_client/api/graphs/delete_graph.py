@@ -25,7 +25,7 @@ _ERRORS: ErrorModels = {
 
 def build_request(namespace_name: str, graph_name: str, *, x_exosphere_request_id: str | None = None) -> Request:
     """Make the request without sending it."""
-    headers = dict[str, str]()
+    headers: dict[str, str] = {}
     if x_exosphere_request_id is not None:
         headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
     return Request("DELETE", f"/v0/namespace/{segment(namespace_name)}/graph/{segment(graph_name)}", headers=headers)

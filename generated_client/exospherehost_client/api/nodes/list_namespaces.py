@@ -18,7 +18,7 @@ _ERRORS: ErrorModels = {401: (ErrorDetail,), 429: (ErrorDetail,), 500: (ServerEr
 
 def build_request(*, x_exosphere_request_id: str | None = None) -> Request:
     """Make the request without sending it."""
-    headers = dict[str, str]()
+    headers: dict[str, str] = {}
     if x_exosphere_request_id is not None:
         headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
     return Request("GET", "/v0/namespaces", headers=headers)

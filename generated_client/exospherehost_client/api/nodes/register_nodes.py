@@ -36,7 +36,7 @@ def build_request(
     namespace_name: str, *, body: RegisterNodesRequest | PlainBody, x_exosphere_request_id: str | None = None
 ) -> Request:
     """Make the request without sending it; a plain body is sent as it is."""
-    headers = dict(JSON_HEADERS)
+    headers: dict[str, str] = dict(JSON_HEADERS)
     if x_exosphere_request_id is not None:
         headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
     return Request("PUT", f"/v0/namespace/{segment(namespace_name)}/nodes/", headers=headers, content=json_body(body))

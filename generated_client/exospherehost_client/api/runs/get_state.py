@@ -28,7 +28,7 @@ def build_request(
     namespace_name: str, graph_name: str, run_id: str, node_id: str, *, x_exosphere_request_id: str | None = None
 ) -> Request:
     """Make the request without sending it."""
-    headers = dict[str, str]()
+    headers: dict[str, str] = {}
     if x_exosphere_request_id is not None:
         headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
     return Request(

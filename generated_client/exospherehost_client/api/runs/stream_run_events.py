@@ -28,7 +28,7 @@ def build_request(
     namespace_name: str, run_id: str, *, last_event_id: str | None = None, x_exosphere_request_id: str | None = None
 ) -> Request:
     """Make the request without sending it."""
-    headers = dict[str, str]()
+    headers: dict[str, str] = {}
     if last_event_id is not None:
         headers["Last-Event-ID"] = text(last_event_id)
     if x_exosphere_request_id is not None:

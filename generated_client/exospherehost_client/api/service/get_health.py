@@ -18,7 +18,7 @@ _ERRORS: ErrorModels = {500: (ServerError,)}
 
 def build_request(*, x_exosphere_request_id: str | None = None) -> Request:
     """Make the request without sending it."""
-    headers = dict[str, str]()
+    headers: dict[str, str] = {}
     if x_exosphere_request_id is not None:
         headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
     return Request("GET", "/health", headers=headers)

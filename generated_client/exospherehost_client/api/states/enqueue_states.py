@@ -40,7 +40,7 @@ def build_request(
     x_exosphere_request_id: str | None = None,
 ) -> Request:
     """Make the request without sending it; a plain body is sent as it is."""
-    headers = dict(JSON_HEADERS)
+    headers: dict[str, str] = dict(JSON_HEADERS)
     if prefer is not None:
         headers["Prefer"] = text(prefer)
     if x_exosphere_request_id is not None:

@@ -30,7 +30,7 @@ def build_request(
     namespace_name: str, state_id: str, *, body: ErroredRequest | PlainBody, x_exosphere_request_id: str | None = None
 ) -> Request:
     """Make the request without sending it; a plain body is sent as it is."""
-    headers = dict(JSON_HEADERS)
+    headers: dict[str, str] = dict(JSON_HEADERS)
     if x_exosphere_request_id is not None:
         headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
     return Request(
