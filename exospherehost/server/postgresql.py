@@ -16,8 +16,10 @@ from sqlalchemy.sql.base import Executable
 
 from exospherehost.server.database_url import shown
 from exospherehost.server.migrations import prepare
+from exospherehost.server.postgresql_rows import KEYS, ROWS, TOGETHER
 from exospherehost.server.postgresql_signals import Signals
 from exospherehost.server.postgresql_writer import PostgresWriter, is_away
+from exospherehost.server.sql_base import dump
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.sql_writer import Writer
 from exospherehost.server.statements import Statements
@@ -45,6 +47,8 @@ _CONNECT_OPTIONS = {
 # text; where that one itself occurs, it is written as two as well.
 _NUL = "\0"
 _MARKER = "\ufdd0"
+# As :func:`~exospherehost.server.sql_base.dump` writes them.
+_NUL_IN_JSON, _MARKER_IN_JSON = "\\u0000", "\\ufdd0"
 
 
 class PostgresStatements(Statements):
@@ -62,8 +66,15 @@ class PostgresStatements(Statements):
         return rows
 
     def change_many(self, connection: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> Any:
-        """Execute a statement once for each of the rows, and return the cursor, whose row count is of all."""
-        return super().change_many(connection, statement, [_escaped(row) for row in rows])
+        """Execute a statement for all of the rows, and return the cursor, whose row count is of all."""
+        given = dump(rows)
+        if _NUL_IN_JSON in given or _MARKER_IN_JSON in given:
+            given = dump([_escaped(row) for row in rows])
+        together = TOGETHER[statement]
+        values: dict[str, Any] = {ROWS: given}
+        if together.key is not None:
+            values[KEYS] = dump([row[together.key] for row in rows])
+        return super().change_many(connection, together.statement, [values])
 
 
 class PostgresDatabase:

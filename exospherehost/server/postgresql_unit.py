@@ -26,13 +26,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from hashlib import blake2b
 
-from sqlalchemy import BigInteger, Text, bindparam, func, select, text
+from sqlalchemy import JSON, BigInteger, Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from exospherehost.server.records import ClaimedRecord, GraphRecord, JoinProgress, TriggerKeyRecord
 from exospherehost.server.sql_base import binds
 from exospherehost.server.sql_batch import BatchUnit
-from exospherehost.server.sql_graphs import SqlGraphs
+from exospherehost.server.sql_graphs import SqlGraphs, read_graph
 from exospherehost.server.sql_keys import DROP_AS_READ
 from exospherehost.server.sql_leases import SqlLeases
 from exospherehost.server.sql_runs import STATE_FIELDS, SqlRuns
@@ -43,31 +43,33 @@ from exospherehost.server.tables import graph_versions, graphs, joins, runs
 _HELD_BY_OTHERS_MS = 250
 
 # Candidates are read in order and taken one by one, so that no more rows are locked than are claimed, and what others
-# hold is passed over. Each node's are one ordered walk of the partial index, however long the backlog.
+# hold is passed over. Each node's are one ordered walk of the partial index, however long the backlog. From there on
+# rows are found by their place, which is where they stay once they are locked; one that has moved since is left for
+# the next claim.
 _CLAIM = text("""
 WITH candidate AS MATERIALIZED (
-  SELECT due.key, due.enqueue_after
+  SELECT due.key, due.enqueue_after, due.place
   FROM unnest(:node_names) AS node(name)
   CROSS JOIN LATERAL (
-    SELECT key, enqueue_after FROM states
+    SELECT key, enqueue_after, ctid AS place FROM states
     WHERE status = 'CREATED' AND namespace = :namespace AND node_name = node.name AND enqueue_after <= :now_ms
-    ORDER BY enqueue_after, key
+    ORDER BY enqueue_after
     LIMIT :candidates
   ) AS due
   ORDER BY due.enqueue_after, due.key
 ), taken AS MATERIALIZED (
-  SELECT held.key
+  SELECT held.place
   FROM candidate
   CROSS JOIN LATERAL (
-    SELECT key FROM states
-    WHERE key = candidate.key AND status = 'CREATED' AND enqueue_after <= :now_ms
+    SELECT ctid AS place FROM states
+    WHERE ctid = candidate.place AND status = 'CREATED' AND enqueue_after <= :now_ms
     FOR UPDATE SKIP LOCKED
   ) AS held
   LIMIT :limit
 ), changed AS (
   UPDATE states SET status = 'QUEUED', lease_expires_at = :lease_until
   FROM taken, runs
-  WHERE states.key = taken.key AND runs.key = states.run_key
+  WHERE states.ctid = taken.place AND runs.key = states.run_key
   RETURNING states.enqueue_after, states.key, states.id, states.node_name, states.identifier, states.inputs,
     states.created_at, runs.graph_name, runs.id AS run_id, states.retry_count, states.run_key
 )
@@ -85,19 +87,38 @@ _NEXT_WAITING = text(
 
 # What gates are numbered by: those of runs from here on, by their keys; those of graphs by their names.
 _FIRST_RUN_GATE = 0x6578_0000_0000_0000
-_HOLD = text(
-    "WITH wanted AS MATERIALIZED ("  # noqa: S608 (names and numbers of ours)
-    f"SELECT key, pg_try_advisory_xact_lock_shared({_FIRST_RUN_GATE} + run_key) AS is_open "
-    "FROM states WHERE id = ANY(:ids)) "
-    f"SELECT {', '.join(f'states.{name}' for name in STATE_FIELDS)}, "
-    "runs.key, runs.id, runs.namespace, runs.graph_name, runs.version_id, runs.store, runs.cancelled_at "
-    "FROM wanted JOIN states ON states.key = wanted.key JOIN runs ON runs.key = states.run_key WHERE wanted.is_open "
-    "FOR KEY SHARE OF runs SKIP LOCKED FOR UPDATE OF states SKIP LOCKED"
-).bindparams(bindparam("ids", type_=ARRAY(Text)))
+_RUN_COLUMNS = "key, id, namespace, graph_name, version_id, store, cancelled_at"
+# Each run is held once, however many of its states are wanted.
+_HOLD = text(f"""
+WITH wanted AS MATERIALIZED (
+  SELECT id, run_key FROM states WHERE id = ANY(ARRAY(SELECT json_array_elements_text(:ids)))
+), of_run AS MATERIALIZED (
+  SELECT held.*
+  FROM (
+    SELECT run_key, pg_try_advisory_xact_lock_shared({_FIRST_RUN_GATE} + run_key) AS is_open
+    FROM wanted GROUP BY run_key
+  ) AS gate
+  CROSS JOIN LATERAL (
+    SELECT {_RUN_COLUMNS} FROM runs WHERE runs.key = gate.run_key AND gate.is_open FOR KEY SHARE SKIP LOCKED
+  ) AS held
+)
+SELECT state.*, of_run.*
+FROM wanted JOIN of_run ON of_run.key = wanted.run_key
+CROSS JOIN LATERAL (
+  SELECT {", ".join(STATE_FIELDS)} FROM states WHERE states.id = wanted.id FOR UPDATE SKIP LOCKED
+) AS state
+""").bindparams(bindparam("ids", type_=JSON))  # noqa: S608 (names and numbers of ours)
 _number = bindparam("number", type_=BigInteger)
+_gate = select(func.pg_try_advisory_xact_lock_shared(_number).label("is_open")).cte("gate")
+# Whether it is held as it now is, is for the rows' locks to find out, as it is above: the gate opens at once or not.
+_FIND_GRAPH = SqlGraphs.find_graph_statement.where(_gate.c.is_open).with_for_update(
+    read=True, key_share=True, of=(graphs, graph_versions)
+)
 _ENTER = select(func.pg_advisory_xact_lock_shared(_number))
 _CLOSE = select(func.pg_advisory_xact_lock(_number))
-_OUTPUTS = text("SELECT id, outputs FROM states WHERE id = ANY(:ids)").bindparams(bindparam("ids", type_=ARRAY(Text)))
+_OUTPUTS = text(
+    "SELECT id, outputs FROM states WHERE id = ANY(ARRAY(SELECT json_array_elements_text(:ids)))"
+).bindparams(bindparam("ids", type_=JSON))
 _NEW_RUN_KEYS = text(
     "SELECT nextval(pg_get_serial_sequence('runs', 'key')) FROM generate_series(1, :number)"
 ).bindparams(bindparam("number", type_=BigInteger))
@@ -141,14 +162,23 @@ class PostgresUnit(BatchUnit):
         known = self._known.graphs.get((namespace, name))
         if known is not None:
             return known
-        self._row(_ENTER, number=_gate_of_graph(namespace, name))
+        number = _gate_of_graph(namespace, name)
+        row = self._row(_FIND_GRAPH, namespace=namespace, name=name, number=number)
+        graph = self._wait_for_graph(namespace, name, number) if row is None else read_graph(row)
+        if graph is None:
+            return None
+        self._known.graphs[namespace, name] = graph
+        return graph
+
+    def _wait_for_graph(self, namespace: str, name: str, number: int) -> GraphRecord | None:
+        """Find a graph that somebody may be deleting, or replacing."""
+        self._row(_ENTER, number=number)
         if self._row(_HOLD_GRAPH, namespace=namespace, name=name) is None:
             return None
         graph = super().find_graph(namespace, name)
         if graph is None:
             # Its version has been replaced and dropped since the statement began.
             raise Contention(name)
-        self._known.graphs[namespace, name] = graph
         return graph
 
     def hold_graph(self, namespace: str, name: str) -> GraphRecord | None:

@@ -1,7 +1,8 @@
 """Transactions on PostgreSQL: units of work share one, and are run again where others or a failure came in between.
 
-Units run one after the other without savepoints. One that fails before it has written anything leaves nothing to undo;
-after that, the transaction is rolled back and its units run again, each in a savepoint of its own.
+Units run one after the other without savepoints. One that fails before it has acted leaves nothing to undo; after that,
+or where what was put off cannot be written, the transaction is rolled back and its units run again, each in a savepoint
+of its own.
 
 *Locks.* The first unit of a transaction waits for locks while it holds only its own, which are taken in one order.
 Those after it hold the locks of those before, and so wait for a moment only: then the transaction commits what it has,
@@ -26,10 +27,10 @@ from sqlalchemy import BigInteger, Connection, Engine, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from exospherehost.server.postgresql_unit import PostgresUnit
-from exospherehost.server.sql_base import Spoilt, TransactionLost, savepoint
-from exospherehost.server.sql_writer import Busy, News, Task
+from exospherehost.server.sql_base import Spoilt, TransactionLost
+from exospherehost.server.sql_writer import Busy, News, Task, work_on
 from exospherehost.server.statements import Statements
-from exospherehost.server.store import Contention, StoreError
+from exospherehost.server.store import StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -39,12 +40,22 @@ _LARGEST_TRANSACTION = 64
 _SLOTS = 64
 _LOCK_TIMEOUT_MS = 50
 _PATIENT_LOCK_TIMEOUT_MS = 5_000
+_SETTINGS = {
+    "lock_timeout": _LOCK_TIMEOUT_MS,
+    # What writers execute is found by keys, whatever their values and however large the tables are: by one plan that
+    # stays right while an empty database fills, where the choice between plans would follow statistics of minutes ago.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+}
 _PAUSE_FOR_LOCKS = 0.02
 _PAUSE_WHILE_AWAY = 0.5
 _LONGEST_DOUBT_SECONDS = 60.0
 
+# The first thing that is written at the end, and it says how long the rest may wait for locks.
 _MARK = text(
-    "INSERT INTO writer_marks (writer, mark, updated_at) VALUES (:writer, :mark, :now_ms) "
+    "INSERT INTO writer_marks (writer, mark, updated_at) "  # noqa: S608 (a number of ours)
+    f"SELECT :writer, :mark, :now_ms FROM set_config('lock_timeout', '{_PATIENT_LOCK_TIMEOUT_MS}', true) "
     "ON CONFLICT (writer) DO UPDATE SET mark = excluded.mark, updated_at = excluded.updated_at"
 ).bindparams(bindparam("mark", type_=BigInteger), bindparam("now_ms", type_=BigInteger))
 _READ_MARK = text("SELECT mark FROM writer_marks WHERE writer = :writer FOR UPDATE")
@@ -137,8 +148,6 @@ class PostgresWriter:
             told = Busy("the database cannot be reached", pause=_PAUSE_WHILE_AWAY)
         elif isinstance(error, _RUN_AGAIN):
             told = _busy(error)
-        elif isinstance(error, Contention):
-            told = Busy(f"others were faster ({error})", pause=_PAUSE_FOR_LOCKS)
         elif isinstance(error, TransactionLost):
             told = Busy("the transaction was lost", pause=_PAUSE_FOR_LOCKS)
         else:
@@ -150,7 +159,8 @@ class PostgresWriter:
         """Run units in one transaction, with care each in a savepoint.
 
         Raises:
-            Spoilt: A unit failed after it had written, without a savepoint; nothing of the transaction remains.
+            Spoilt: A unit failed after it had acted, without a savepoint, or what was put off cannot be written;
+                nothing of the transaction remains.
             Exception: The transaction failed as a whole; it has yet to be rolled back.
         """
         began = time.perf_counter()
@@ -171,11 +181,16 @@ class PostgresWriter:
                 break
         if unit.has_changed:
             self._number += 1
-            with driver.pipeline():
-                _set_lock_timeout(driver, _PATIENT_LOCK_TIMEOUT_MS)
-                unit.flush()
-                self._statements.change(connection, _MARK, self._mark_values())
-            unit.check()
+            try:
+                with driver.pipeline():
+                    self._statements.change(connection, _MARK, self._mark_values())
+                    unit.flush()
+                unit.check()
+            except Exception as error:
+                if careful or is_away(error) or isinstance(error, _RUN_AGAIN):
+                    raise
+                driver.rollback()
+                raise Spoilt from error
         worked = time.perf_counter()
         self._commit(driver, has_changed=unit.has_changed)
         news.add(unit, len(tasks), began=began, worked=worked)
@@ -187,17 +202,13 @@ class PostgresWriter:
         task.error = None
         unit.begin()
         try:
-            if careful:
-                with savepoint(unit.connection, "unit"):
-                    task.result = task.work(unit)
-            else:
-                task.result = task.work(unit)
+            work_on(unit, task, careful=careful)
         except (TransactionLost, psycopg.InterfaceError):
             raise
         except Exception as error:
             if is_away(error):
                 raise
-            if not careful and (unit.has_written or _is_failed(driver)):
+            if not careful and (unit.has_acted or _is_failed(driver)):
                 driver.rollback()
                 if is_first and isinstance(error, _RUN_AGAIN):
                     # Nobody is helped by running all of them again at once.
@@ -258,7 +269,7 @@ class PostgresWriter:
             connection = self._engine.connect()
             self._connection = connection
             driver = self._driver(connection)
-            driver.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}".encode())
+            driver.execute("".join(f"SET {name} = {value};" for name, value in _SETTINGS.items()).encode())
             driver.commit()
         return self._connection
 

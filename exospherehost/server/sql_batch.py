@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Column, Connection, bindparam, text, update
@@ -32,18 +31,17 @@ from exospherehost.server.records import (
 )
 from exospherehost.server.sql_base import Spoilt, binds, dump, load
 from exospherehost.server.sql_pending import Known, Pending, Values
-from exospherehost.server.sql_runs import ADD_RUNS, STATE_FIELDS, SqlRuns, read_run, read_state
+from exospherehost.server.sql_runs import ADD_RUNS, COUNT_FIELDS, STATE_FIELDS, SqlRuns, read_run, read_state
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.statements import Statements
 from exospherehost.server.store import Contention, NodeKey
 from exospherehost.server.tables import graph_versions, graphs, joins, runs, states
 
-_COUNTS = {"pending", "succeeded", "errored", "retried"}
 _ADD_TO_TOTAL = text(
     "INSERT INTO run_totals (namespace, slot, total) VALUES (:namespace, :slot, :more) "
     "ON CONFLICT (namespace, slot) DO UPDATE SET total = run_totals.total + excluded.total"
 )
-_SET_JOIN = update(joins).where(joins.c.state_id == bindparam("of_id")).values(binds("pending", "failed"))
+SET_JOIN = update(joins).where(joins.c.state_id == bindparam("of_id")).values(binds("pending", "failed"))
 
 
 class BatchUnit(SqlUnit):
@@ -56,7 +54,7 @@ class BatchUnit(SqlUnit):
         statements: The compiled statements of its dialect.
     """
 
-    # Each database says these in its own way: states with their runs, and outputs by id.
+    # Each database says these in its own way: states with their runs, and outputs; by ids, a JSON array.
     hold_statement: Executable
     outputs_statement: Executable
     # These are about states and joins of which nothing has been put off.
@@ -75,7 +73,8 @@ class BatchUnit(SqlUnit):
     def __init__(self, connection: Connection, statements: Statements) -> None:
         super().__init__(connection, statements)
         self._pending = Pending()
-        self._before = Pending()
+        self._before = self._pending
+        self._revision = 0
         self._known = Known()
         self._kept = 0, 0, 0
         self._has_changed = False
@@ -91,9 +90,9 @@ class BatchUnit(SqlUnit):
         return self._connection
 
     @property
-    def has_written(self) -> bool:
-        """Whether anything has been written since the unit began that is still there."""
-        return self._has_written
+    def has_acted(self) -> bool:
+        """Whether the unit has written anything or put it off, so that there is something to undo if it fails."""
+        return self._has_written or self._pending.revision != self._revision
 
     @property
     def has_changed(self) -> bool:
@@ -109,7 +108,7 @@ class BatchUnit(SqlUnit):
 
     def hold(self, state_ids: Collection[str]) -> None:
         """Read states and their runs, as far as nobody else holds them, and hold them."""
-        for row in super()._rows(self.hold_statement, ids=self._as_ids(sorted(state_ids))):
+        for row in super()._rows(self.hold_statement, ids=dump(sorted(state_ids))):
             state = read_state(row[: len(STATE_FIELDS)])
             run = read_run(row[len(STATE_FIELDS) :])
             self._pending.states[state.id] = state
@@ -117,7 +116,9 @@ class BatchUnit(SqlUnit):
 
     def begin(self) -> None:
         """Begin a unit."""
-        self._before = self._pending.copy()
+        # Without care, a unit that fails after it has acted spoils the transaction.
+        self._before = self._pending.copy() if self._is_careful else self._pending
+        self._revision = self._pending.revision
         self._has_changed |= self._has_written
         self._has_written = False
 
@@ -129,6 +130,7 @@ class BatchUnit(SqlUnit):
         """End a unit of which nothing remains in the database."""
         self._pending = self._before
         self._known = Known()
+        self._written = []
         self._has_written = False
         waiting, notes, logged = self._kept
         del self.waiting[waiting:]
@@ -167,30 +169,30 @@ class BatchUnit(SqlUnit):
         """Begin a part of the unit of which nothing remains if its block raises.
 
         Raises:
-            Spoilt: It raised after it had written, and the unit takes no care: all that is left is to roll back.
+            Spoilt: It raised after it had acted, and the unit takes no care: all that is left is to roll back.
         """
-        before, had_written, waiting = self._pending.copy(), self._has_written, len(self.waiting)
-        logged, noted = self.logged(), len(self.notes)
-        self._has_written = False
-        try:
-            if self._is_careful:
-                with super().nested():
-                    yield
-                self._has_written |= had_written
-                return
-            yield
-        except BaseException as error:
-            if self._has_written:
-                if not self._is_careful:
+        if not self._is_careful:
+            revision, had_written, self._has_written = self._pending.revision, self._has_written, False
+            try:
+                yield
+            except BaseException as error:
+                if self._has_written or self._pending.revision != revision:
                     raise Spoilt from error
-                self._known = Known()
-            self._pending = before
-            self._has_written = had_written
+                raise
+            finally:
+                self._has_written |= had_written
+            return
+        before, had_written = self._pending.copy(), self._has_written
+        waiting, noted, logged = len(self.waiting), len(self.notes), self.logged()
+        try:
+            with super().nested():
+                yield
+        except BaseException:
+            self._pending, self._known, self._has_written = before, Known(), had_written
             del self.waiting[waiting:]
-            self.forget_logged(logged)
             del self.notes[noted:]
+            self.forget_logged(logged)
             raise
-        self._has_written |= had_written
 
     def change_join(self, state_id: str, *, pending: int, failed: int) -> JoinProgress:
         """Add to the counts of the states under a united state, and return where they stand.
@@ -199,11 +201,10 @@ class BatchUnit(SqlUnit):
         """
         known = self._pending.joins.get(state_id)
         if known is None:
-            progress = self._hold_join(state_id, pending, failed)
+            progress = self._pending.joins[state_id] = self._hold_join(state_id, pending, failed)
         else:
             progress = JoinProgress(known.pending + pending, known.failed + failed)
-            self._pending.changed_joins.add(state_id)
-        self._pending.joins[state_id] = progress
+            self._pending.move_join(state_id, progress)
         return progress
 
     def _hold_join(self, state_id: str, pending: int, failed: int) -> JoinProgress:
@@ -214,7 +215,7 @@ class BatchUnit(SqlUnit):
         if not self._run_keys:
             self._run_keys = sorted(self._new_run_keys(max(self._likely_runs, 1)), reverse=True)
         key = self._run_keys.pop()
-        self._pending.runs[key] = {
+        values = {
             "key": key,
             "id": run.id,
             "namespace": run.namespace,
@@ -227,6 +228,7 @@ class BatchUnit(SqlUnit):
             "errored": 0,
             "retried": 0,
         }
+        self._pending.start(key, values)
         self._pending.count_run(run.namespace, 1)
         return RunRecord(key, run.id, run.namespace, run.graph_name, run.version_id, run.store)
 
@@ -300,14 +302,13 @@ class BatchUnit(SqlUnit):
             if new.intersection(rest):
                 self._flush_states()
             found |= {
-                state_id: load(outputs)
-                for state_id, outputs in super()._rows(self.outputs_statement, ids=self._as_ids(rest))
+                state_id: load(outputs) for state_id, outputs in super()._rows(self.outputs_statement, ids=dump(rest))
             }
         return found
 
     def _write_states(self, rows: Sequence[Values]) -> None:
         if all(values["fanout_id"] is None for values in rows):
-            self._pending.additions += rows
+            self._pending.add(rows)
         else:
             # Whether it is the first under its id is to be known now.
             self._flush_states()
@@ -321,11 +322,6 @@ class BatchUnit(SqlUnit):
             raise Contention(state.id)
         else:
             self._pending.change(held, change, values)
-
-    @staticmethod
-    def _as_ids(state_ids: Sequence[str]) -> Any:
-        """Return ids as the one parameter of the statements above."""
-        return state_ids
 
     def _rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
         self._settle(statement)
@@ -359,10 +355,11 @@ class BatchUnit(SqlUnit):
         # What they refer to comes first.
         self._flush_runs()
         changes, additions = self._pending.changes, self._pending.additions
-        self._pending.changes, self._pending.additions = [], []
-        # In their order, for one state may have changed more than once.
-        for is_prune, rows in groupby(changes, lambda values: "prune_data" in values):
-            self._write_many(self.prune_state_statement if is_prune else self.change_state_statement, list(rows))
+        self._pending.changes, self._pending.additions = {}, []
+        prunes = [values for values in changes.values() if "prune_data" in values]
+        self._write_many(self.prune_state_statement, prunes)
+        others = [values for values in changes.values() if "prune_data" not in values]
+        self._write_many(self.change_state_statement, others)
         self._write_many(self.add_state_statement, additions)
 
     def _flush_runs(self) -> None:
@@ -373,7 +370,7 @@ class BatchUnit(SqlUnit):
         changed, self._pending.changed_joins = self._pending.changed_joins, set()
         stands = {state_id: self._pending.joins[state_id] for state_id in sorted(changed)}
         rows = [{"of_id": key, "pending": at.pending, "failed": at.failed} for key, at in stands.items()]
-        self._write_many(_SET_JOIN, rows)
+        self._write_many(SET_JOIN, rows)
 
     def _flush_counts(self) -> None:
         counts, self._pending.counts = self._pending.counts, {}
@@ -416,7 +413,7 @@ def _concern_of(statement: Executable) -> _Concern:
         else:
             if isinstance(statement, UpdateBase):
                 tables.add(statement.table)
-            counts = any(column.table is runs and column.name in _COUNTS for column in columns)
+            counts = any(column.table is runs and column.name in COUNT_FIELDS for column in columns)
             of_graphs = graphs in tables or graph_versions in tables
             concern = _Concern(states in tables, joins in tables, runs in tables, counts, of_graphs)
         _concerns[statement] = concern

@@ -20,7 +20,7 @@ from exospherehost.server.tables import run_events as log
 _LARGEST_ROW = 200
 """The most transitions of a row: what a reader cannot help holding at once."""
 
-_ADD = insert(log).values(binds("run_key", "transitions") | {"written_by": this_transaction()})
+ADD_EVENTS = insert(log).values(binds("run_key", "transitions") | {"written_by": this_transaction()})
 _FROM = (
     log.c.run_key == bindparam("of_run"),
     tuple_(log.c.written_by, log.c.key) >= tuple_(bindparam("from_writer"), bindparam("from_key")),
@@ -88,7 +88,7 @@ class SqlEvents(SqlPart):
             by_run.setdefault(transition.run_key, []).append(transition)
         self._statements.change_many(
             self._connection,
-            _ADD,
+            ADD_EVENTS,
             [
                 {"run_key": run_key, "transitions": _packed(transitions[start : start + _LARGEST_ROW])}
                 for run_key, transitions in by_run.items()

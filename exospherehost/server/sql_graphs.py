@@ -157,11 +157,11 @@ class SqlGraphs(SqlPart):
     def find_graph(self, namespace: str, name: str) -> GraphRecord | None:
         """Return a graph with its latest version."""
         row = self._row(self.find_graph_statement, namespace=namespace, name=name)
-        return None if row is None else _graph(row)
+        return None if row is None else read_graph(row)
 
     def list_graphs(self, namespace: str) -> list[GraphRecord]:
         """Return a namespace's graphs in the order of their first PUT."""
-        return [_graph(row) for row in self._rows(_LIST_GRAPHS, namespace=namespace)]
+        return [read_graph(row) for row in self._rows(_LIST_GRAPHS, namespace=namespace)]
 
     def get_version(self, version_id: str) -> VersionRecord:
         """Return a graph version that is known to exist."""
@@ -211,12 +211,12 @@ class SqlGraphs(SqlPart):
         # Those before them have runs, and go with the last of those.
         for replaced in {latest, valid} - {None}:
             self._run(DROP_VERSION, of_id=replaced)
-        return _graph(self._row(self.find_graph_statement, namespace=namespace, name=name))
+        return read_graph(self._row(self.find_graph_statement, namespace=namespace, name=name))
 
     def hold_graph(self, namespace: str, name: str) -> GraphRecord | None:
         """Return a graph as :meth:`find_graph` does, which is not deleted before this unit has ended."""
         row = self._row(_HOLD_GRAPH, namespace=namespace, name=name)
-        return None if row is None else _graph(row)
+        return None if row is None else read_graph(row)
 
     def take_graph(self, namespace: str, name: str) -> int | None:
         """Return a graph's key, once no unit holds it; None if there is none."""
@@ -272,5 +272,6 @@ def _version(row: tuple[Any, ...]) -> VersionRecord:
     return VersionRecord(row[0], load(row[1]), load(row[2]), bool(row[3]), tuple(load(row[4])))
 
 
-def _graph(row: Any) -> GraphRecord:
+def read_graph(row: Any) -> GraphRecord:
+    """Return the graph of a row of :data:`GRAPHS`."""
     return GraphRecord(row[5], row[6], row[7], row[8], _version(row[:5]), row[9], row[10], row[11])

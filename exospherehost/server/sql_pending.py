@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,35 +26,38 @@ class Pending:
 
     Attributes:
         states: States whose rows are held.
-        changes: Changes of such states, as the statement's values.
+        changes: Changes of such states, as the statement's values, by id.
         additions: New states, likewise.
         runs: New runs, likewise, by key.
         counts: What is to be added to the counts of runs.
         totals: What is to be added to the number of a namespace's runs.
         joins: Where joins stand whose rows are held.
         changed_joins: Those of them that are to be written.
+        revision: Rises with all that is put off.
     """
 
     states: dict[str, StateRecord] = field(default_factory=dict[str, StateRecord])
-    changes: list[Values] = field(default_factory=list[Values])
+    changes: dict[str, Values] = field(default_factory=dict[str, Values])
     additions: list[Values] = field(default_factory=list[Values])
     runs: dict[int, Values] = field(default_factory=dict[int, Values])
     counts: dict[int, RunCounts] = field(default_factory=dict[int, RunCounts])
     totals: dict[str, int] = field(default_factory=dict[str, int])
     joins: dict[str, JoinProgress] = field(default_factory=dict[str, JoinProgress])
     changed_joins: set[str] = field(default_factory=set[str])
+    revision: int = 0
 
     def copy(self) -> Pending:
         """Return what can be gone back to."""
         return Pending(
             dict(self.states),
-            list(self.changes),
+            dict(self.changes),
             list(self.additions),
             dict(self.runs),
             dict(self.counts),
             dict(self.totals),
             dict(self.joins),
             set(self.changed_joins),
+            self.revision,
         )
 
     @property
@@ -63,7 +67,10 @@ class Pending:
 
     def change(self, state: StateRecord, change: StateChange, values: Values) -> None:
         """Put off a change of a state that is held."""
-        self.changes.append(values)
+        self.revision += 1
+        before = self.changes.get(state.id)
+        # One that changes again is written once, as it then is.
+        self.changes[state.id] = values if before is None else {**before, **values, "was_status": before["was_status"]}
         self.states[state.id] = state._replace(
             status=change.status,
             outputs=change.outputs,
@@ -74,10 +81,28 @@ class Pending:
 
     def count_run(self, namespace: str, change: int) -> None:
         """Put off a change of the number of a namespace's runs."""
+        self.revision += 1
         self.totals[namespace] = self.totals.get(namespace, 0) + change
+
+    def add(self, rows: Sequence[Values]) -> None:
+        """Put off new states."""
+        self.revision += 1
+        self.additions += rows
+
+    def start(self, run_key: int, values: Values) -> None:
+        """Put off a new run."""
+        self.revision += 1
+        self.runs[run_key] = values
+
+    def move_join(self, state_id: str, progress: JoinProgress) -> None:
+        """Put off a change of a join whose row is held."""
+        self.revision += 1
+        self.joins[state_id] = progress
+        self.changed_joins.add(state_id)
 
     def count(self, run_key: int, change: RunCounts) -> None:
         """Put off a change of a run's counts."""
+        self.revision += 1
         new = self.runs.get(run_key)
         if new is not None:
             more = {name: new[name] + getattr(change, name) for name in ("pending", "succeeded", "errored", "retried")}

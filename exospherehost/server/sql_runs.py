@@ -36,14 +36,13 @@ _RUNS = select(
 )
 _FIND_RUN = _RUNS.where(runs.c.id == bindparam("id"))
 _GET_RUN = _RUNS.where(runs.c.key == bindparam("key"))
-ADD_RUNS = insert(runs).values(
-    binds("key", "id", "namespace", "graph_name", "version_id", "store", "created_at")
-    | binds("pending", "succeeded", "errored", "retried")
-)
+COUNT_FIELDS = ("pending", "succeeded", "errored", "retried")
+RUN_FIELDS = ("key", "id", "namespace", "graph_name", "version_id", "store", "created_at", *COUNT_FIELDS)
+ADD_RUNS = insert(runs).values(binds(*RUN_FIELDS))
 _COUNT = (
     update(runs)
     .where(runs.c.key == bindparam("of_key"), runs.c.cancelled_at.is_(None))
-    .values({name: runs.c[name] + bindparam(f"more_{name}") for name in ("pending", "succeeded", "errored", "retried")})
+    .values({name: runs.c[name] + bindparam(f"more_{name}") for name in COUNT_FIELDS})
 )
 _TOTALS = select(run_totals.c.total).where(run_totals.c.namespace == bindparam("namespace"))
 _LISTINGS = select(
@@ -69,10 +68,10 @@ _DOCUMENTS = [STATE_FIELDS.index(name) for name in ("inputs", "outputs", "parent
 _FIND_STATE = select(*(states.c[name] for name in STATE_FIELDS)).where(states.c.id == bindparam("id"))
 _ADD_STATE = insert(states).values(binds(*STATE_FIELDS))
 _AS_READ = (states.c.id == bindparam("of_id"), states.c.status == bindparam("was_status"))
-_CHANGED_FIELDS = ("status", "outputs", "error", "enqueue_after", "updated_at")
-_CHANGE_STATE = update(states).where(*_AS_READ).values(binds(*_CHANGED_FIELDS) | {"lease_expires_at": null()})
+CHANGED_FIELDS = ("status", "outputs", "error", "enqueue_after", "updated_at")
+_CHANGE_STATE = update(states).where(*_AS_READ).values(binds(*CHANGED_FIELDS) | {"lease_expires_at": null()})
 _PRUNE_STATE = (
-    update(states).where(*_AS_READ).values(binds(*_CHANGED_FIELDS, "prune_data") | {"lease_expires_at": null()})
+    update(states).where(*_AS_READ).values(binds(*CHANGED_FIELDS, "prune_data") | {"lease_expires_at": null()})
 )
 _OUTLINES = (
     select(

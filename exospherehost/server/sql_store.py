@@ -38,7 +38,7 @@ _LARGEST_BATCH = 128
 _MOST_ATTEMPTS = 8
 _LONGEST_BUSY_SECONDS = 30.0
 _WAITING, _RUNS = "waiting", "runs"
-DEFAULT_WRITERS = 4
+DEFAULT_WRITERS = 2
 """How many transactions write at once where the database lets several."""
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from exospherehost.server.records import WaitingState
 from exospherehost.server.sql_base import Spoilt, TransactionLost, savepoint
+from exospherehost.server.sql_batch import BatchUnit
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.sqlite_unit import SqliteUnit
 from exospherehost.server.statements import Statements
@@ -156,11 +157,23 @@ class Writer(Protocol):
         ...
 
 
+def work_on(unit: BatchUnit, task: Task, *, careful: bool) -> None:
+    """Run a unit; with care in a savepoint, and with its writing, so that whose writing fails fails alone."""
+    if not careful:
+        task.result = task.work(unit)
+        return
+    with savepoint(unit.connection, "unit"):
+        task.result = task.work(unit)
+        unit.write_put_off()
+        unit.check()
+
+
 class LoneWriter:
     """The writer of a database that has one at a time: a transaction for each batch.
 
-    Units run one after the other without savepoints. One that fails before it has written anything leaves nothing to
-    undo; after that, the transaction is rolled back and its units run again, each in a savepoint of its own.
+    Units run one after the other without savepoints. One that fails before it has acted leaves nothing to undo; after
+    that, or where what was put off cannot be written, the transaction is rolled back and its units run again, each in a
+    savepoint of its own.
 
     Args:
         engine: Where to connect.
@@ -227,19 +240,12 @@ class LoneWriter:
         task.error = None
         unit.begin()
         try:
-            if careful:
-                with savepoint(unit.connection, "unit"):
-                    task.result = task.work(unit)
-                    # Whose writing fails is to fail alone.
-                    unit.write_put_off()
-                    unit.check()
-            else:
-                task.result = task.work(unit)
+            work_on(unit, task, careful=careful)
         except (TransactionLost, Spoilt):
             raise
         except Exception as error:
             # A full disk, for one, makes SQLite end the transaction on its own.
-            if not careful and (unit.has_written or not unit.is_open):
+            if not careful and (unit.has_acted or not unit.is_open):
                 raise Spoilt from error
             unit.forget()
             task.error = error

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection
 
 from sqlalchemy import func, select, text
 
 from exospherehost.server.records import GraphRecord
-from exospherehost.server.sql_base import dump
 from exospherehost.server.sql_batch import BatchUnit
 from exospherehost.server.sql_runs import STATE_FIELDS
 from exospherehost.server.sqlite import is_in_transaction
@@ -40,10 +38,6 @@ class SqliteUnit(BatchUnit):
     def _new_run_keys(self, number: int) -> Collection[int]:
         last: int = self._scalar(_LAST_RUN) or 0
         return range(last + 1, last + 1 + number)
-
-    @staticmethod
-    def _as_ids(state_ids: Sequence[str]) -> Any:
-        return dump(state_ids)
 
     def find_graph(self, namespace: str, name: str) -> GraphRecord | None:
         """Return a graph with its latest version."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from threading import Event
+
 import pytest
 
-from exospherehost.server.records import RunCounts
+from exospherehost.server.records import NewRun, RunCounts
 from exospherehost.server.sql_store import SqlStore
 from exospherehost.server.store import Contention, UnitOfWork
 from tests.unit.server.test_event_log import prepared, state
@@ -15,6 +18,40 @@ def running(unit: UnitOfWork) -> int:
     unit.add_states([state(1, run)])
     unit.count(run, RunCounts(pending=1))
     return run
+
+
+def running_too(unit: UnitOfWork) -> int:
+    version = unit.get_run(1).version_id
+    return unit.add_run(NewRun("another", "space", "graph", version, {}, 1)).key
+
+
+async def test_whose_run_is_cancelled_meanwhile_has_nobody_else_in_the_transaction_tried_anew(store: SqlStore) -> None:
+    cancelled, other = await store.write(running), await store.write(running_too)
+    await store.write(lambda unit: unit.cancel_run(cancelled, 5))
+    attempts: list[int] = []
+    started, go_on = Event(), Event()
+
+    def hold(_unit: UnitOfWork) -> None:
+        started.set()
+        assert go_on.wait(10)
+
+    def counted(unit: UnitOfWork) -> None:
+        attempts.append(unit.get_run(other).key)
+        unit.count(other, RunCounts(pending=1))
+
+    held = asyncio.ensure_future(store.write(hold))
+    await asyncio.to_thread(started.wait, 10)
+    # These wait behind the first, so they share the next transaction.
+    stale = asyncio.ensure_future(store.write(lambda unit: unit.count(cancelled, RunCounts(pending=1))))
+    fresh = asyncio.ensure_future(store.write(counted))
+    await asyncio.sleep(0)
+    go_on.set()
+    await held
+    await fresh
+    with pytest.raises(Contention):
+        await stale
+    # Once with all of them, once with care.
+    assert attempts == [other] * 2
 
 
 async def test_what_would_be_created_in_a_run_cancelled_since_is_tried_anew(store: SqlStore) -> None:

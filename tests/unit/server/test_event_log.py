@@ -132,7 +132,7 @@ def test_the_log_is_read_from_its_index_in_order(tmp_path: Path, statement: Sele
 def test_where_several_write_only_what_is_settled_is_read() -> None:
     read, withheld, add = (
         str(statement.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
-        for statement in (sql_events._READ, sql_events._WITHHELD, sql_events._ADD)
+        for statement in (sql_events._READ, sql_events._WITHHELD, sql_events.ADD_EVENTS)
     )
     oldest = "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
     assert f"run_events.written_by < {oldest}" in read

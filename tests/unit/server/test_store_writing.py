@@ -7,10 +7,11 @@ from collections.abc import Callable
 from threading import Event
 from typing import NoReturn
 
+import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from exospherehost.server.records import NewRun, NodeRecord, RunCounts, StateRecord
+from exospherehost.server.records import NewRun, NodeRecord, RunCounts, StateChange, StateRecord
 from exospherehost.server.sql_base import TransactionLost
 from exospherehost.server.sql_store import SqlStore
 from exospherehost.server.sql_unit import SqlUnit
@@ -165,7 +166,6 @@ def state_of_run(run_key: int) -> StateRecord:
     return StateRecord("0" * 24, run_key, "space", "n", "i", "CREATED", {}, {}, None, {}, 0, None, 0, 0, 0)
 
 
-@pytest.mark.sqlite
 async def test_of_units_that_share_a_writing_one_whose_values_do_not_fit_fails_alone(store: SqlStore) -> None:
     started, go_on = Event(), Event()
 
@@ -199,12 +199,54 @@ async def test_of_units_that_share_a_writing_one_whose_values_do_not_fit_fails_a
     await asyncio.sleep(0)
     go_on.set()
     results = await asyncio.gather(held, *sharing, return_exceptions=True)
-    assert [isinstance(result, OverflowError) for result in results] == [False, False, True, False, False]
+    misfits = [isinstance(result, (OverflowError, psycopg.DataError)) for result in results]
+    assert misfits == [False, False, True, False, False]
+    assert [result for result, misfit in zip(results, misfits, strict=True) if not misfit] == [None] * 4
     total, listed = await store.read(lambda reader: reader.list_runs("space", offset=0, limit=10))
     assert total == 3
     assert [(run.id, run.counts.pending) for run in listed] == [("run-6", 6), ("run-5", 5), ("run-3", 3)]
     written = await store.read(lambda reader: [reader.find_state(str(number) * 24) for number in (3, 4, 5, 6)])
     assert [state is None for state in written] == [False, True, False, False]
+
+
+def save_graph(unit: UnitOfWork) -> None:
+    times = {"errors": (), "now_ms": 1}
+    ids = {"graph_id": "1" * 24, "version_id": "2" * 24}
+    unit.save_version(**ids, namespace="space", name="graph", document={}, secrets={}, **times)
+
+
+async def test_a_text_is_read_as_it_was_written_whatever_it_holds(store: SqlStore) -> None:
+    texts = ["a\0b", "\ufdd0", "\ufdd01\ufdd00\0", "\\u0000", '"\\\n\x7f é 😀']
+    ids = [f"{number:024x}" for number in range(len(texts))]
+
+    def start(unit: UnitOfWork) -> None:
+        run = unit.add_run(NewRun("run", "space", "graph", "2" * 24, {"key": texts[0]}, 1))
+        unit.add_states(
+            [
+                replace(state_of_run(run.key), id=state_id, identifier=text, inputs={"text": text})
+                for state_id, text in zip(ids, texts, strict=True)
+            ]
+        )
+
+    def fail(unit: UnitOfWork) -> None:
+        for state_id, text in zip(ids, texts, strict=True):
+            state = unit.find_state(state_id)
+            assert state is not None
+            unit.change_state(state, StateChange("ERRORED", {"text": text}, text, 1, 1))
+
+    await store.write(save_graph)
+    await store.write(start)
+    # Read ahead, the first is changed when the transaction ends; the others are changed at once.
+    await store.write(fail, concerns=ids[0])
+    for state_id, text in zip(ids, texts, strict=True):
+        state = await store.read(lambda reader, of=state_id: reader.find_state(of))  # type: ignore[misc]
+        assert state is not None
+        assert [state.identifier, state.inputs, state.outputs, state.error] == [
+            text,
+            {"text": text},
+            {"text": text},
+            text,
+        ]
 
 
 @pytest.mark.sqlite
