@@ -223,7 +223,7 @@ async def test_a_text_is_read_as_it_was_written_whatever_it_holds(store: SqlStor
         run = unit.add_run(NewRun("run", "space", "graph", "2" * 24, {"key": texts[0]}, 1))
         unit.add_states(
             [
-                replace(state_of_run(run.key), id=state_id, identifier=text, inputs={"text": text})
+                state_of_run(run.key)._replace(id=state_id, identifier=text, inputs={"text": text})
                 for state_id, text in zip(ids, texts, strict=True)
             ]
         )
