@@ -151,18 +151,18 @@ class Executor:
             )
             outputs = known.dumped(await self._rooms.call(node, self._blocked, protected))
             size = _checked_size(outputs, _reports.output_fields)
-            return Outcome(state_id, "executed", {"outputs": outputs}, protected, size, fields)
+            return _reports.executed(state_id, outputs, protected, size, fields)
         except PruneSignal as signal:
             try:
                 # Of what a node prunes with there is no model of the user's.
                 data = PruneRequest.model_validate({"data": signal.data}).data
                 size = _checked_size([data], _reports.data_fields)
-                return Outcome(state_id, "pruned", {"data": data}, protected, size, fields)
+                return _reports.pruned(state_id, data, protected, size, fields)
             except (_StateError, ValidationError) as error:
                 problem = f"the pruned report cannot be delivered: {describe_refusal(error, Redactor(protected))}"
             text = self._told(state, _StateError(problem), Redactor(protected))
         except ReQueueAfterSignal as signal:
-            return Outcome(state_id, "requeued", {"enqueue_after": signal.delay_ms}, protected, fields=fields)
+            return _reports.requeued(state_id, signal.delay_ms, protected, fields)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and is_given_up():
                 raise

@@ -187,7 +187,7 @@ class Journal:
 
 
 def _json(outcome: Outcome) -> str:
-    return to_json(outcome.as_report(), inf_nan_mode="constants").decode()
+    return to_json(outcome.report, inf_nan_mode="constants").decode()
 
 
 def _check(connection: sqlite3.Connection, where: str) -> None:

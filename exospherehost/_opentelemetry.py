@@ -81,9 +81,9 @@ class ObservedExecutor:
                 with use_span(span, record_exception=False, set_status_on_exception=False):
                     outcome = await self._executor.execute(state, is_given_up)
             kind = outcome.kind
-            if kind == "errored":
+            if "errored" in outcome.report:
                 # Secrets have been taken out of this text, which begins with the exception's type.
-                line = outcome.body["error"].partition("\n")[0]
+                line = outcome.report["errored"]["error"].partition("\n")[0]
                 span.set_status(Status(StatusCode.ERROR, line[:LONGEST_DESCRIPTION]))
             return outcome
         finally:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from exospherehost._redaction import Redactor
 from exospherehost_client.models import StateReport
+
+if TYPE_CHECKING:
+    from exospherehost_client import bodies
 
 Kind: TypeAlias = Literal["executed", "errored", "pruned", "requeued"]
 
@@ -17,13 +20,9 @@ MAX_REPORT_BYTES = 15 * 1024 * 1024
 
 HAND_BACK_DELAY_MS = 1
 
-# By the names that they have where several are reported together.
-_KINDS: Mapping[str, Kind] = {"executed": "executed", "errored": "errored", "prune": "pruned", "requeue": "requeued"}
-_MEMBERS = {kind: member for member, kind in _KINDS.items()}
 
-
-# Not frozen: making one takes four times as long then, and there is one for each state. Nor are the bodies the
-# generated models: validating what has just been made takes longer than all else that is done to report it.
+# Not frozen: making one takes four times as long then, and there is one for each state. Nor is the report a generated
+# model: validating what has just been made takes longer than all else that is done to report it.
 @dataclass(slots=True)
 class Outcome:
     """What became of a state.
@@ -31,7 +30,7 @@ class Outcome:
     Attributes:
         state_id: the state.
         kind: what it is.
-        body: what is sent of it, as its own operation has it.
+        report: what is sent of it among others, and kept of it in a journal.
         protected: values that must stand in no text about it.
         size: about how many characters its data has.
         fields: what log records about it carry.
@@ -39,7 +38,7 @@ class Outcome:
 
     state_id: str
     kind: Kind
-    body: Mapping[str, Any]
+    report: bodies.StateReport
     protected: Sequence[str] = field(default=(), repr=False)
     size: int = 0
     fields: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -48,9 +47,13 @@ class Outcome:
         """Return what takes the protected values out of a text."""
         return Redactor(self.protected)
 
-    def as_report(self) -> dict[str, Any]:
-        """Return what is sent of it among others, and kept of it in a journal."""
-        return {"state_id": self.state_id, _MEMBERS[self.kind]: self.body}
+
+def executed(
+    state_id: str, outputs: list[dict[str, Any]], protected: Sequence[str], size: int, fields: Mapping[str, Any]
+) -> Outcome:
+    """The node succeeded."""
+    report: bodies.StateReport = {"state_id": state_id, "executed": {"outputs": outputs}}
+    return Outcome(state_id, "executed", report, protected, size, fields)
 
 
 def errored(
@@ -58,24 +61,45 @@ def errored(
 ) -> Outcome:
     """The node failed; the text has been redacted."""
     # A service may take an empty text, but nobody can act on it.
-    return Outcome(state_id, "errored", {"error": error or "failed without a text"}, protected, fields=fields)
+    report: bodies.StateReport = {"state_id": state_id, "errored": {"error": error or "failed without a text"}}
+    return Outcome(state_id, "errored", report, protected, fields=fields)
+
+
+def pruned(
+    state_id: str, data: dict[str, Any], protected: Sequence[str], size: int, fields: Mapping[str, Any]
+) -> Outcome:
+    """The node ended its state without next ones."""
+    report: bodies.StateReport = {"state_id": state_id, "prune": {"data": data}}
+    return Outcome(state_id, "pruned", report, protected, size, fields)
+
+
+def requeued(state_id: str, delay_ms: int, protected: Sequence[str], fields: Mapping[str, Any]) -> Outcome:
+    """The state is to be due again after a while."""
+    report: bodies.StateReport = {"state_id": state_id, "requeue": {"enqueue_after": delay_ms}}
+    return Outcome(state_id, "requeued", report, protected, fields=fields)
 
 
 def handed_back(state_id: str, fields: Mapping[str, Any]) -> Outcome:
     """The state was claimed and is not executed here."""
-    return Outcome(state_id, "requeued", {"enqueue_after": HAND_BACK_DELAY_MS}, fields=fields)
+    return requeued(state_id, HAND_BACK_DELAY_MS, (), fields)
 
 
 def from_journal(text: str) -> Outcome:
-    """Read what `as_report` has given, written as JSON.
+    """Read an outcome's report, written as JSON.
 
     Raises:
         ValidationError: it is something else.
     """
-    report = StateReport.model_validate_json(text).model_dump(exclude_unset=True)
-    state_id = report.pop("state_id")
-    ((member, body),) = report.items()
-    return Outcome(state_id, _KINDS[member], body)
+    report = cast("bodies.StateReport", StateReport.model_validate_json(text).model_dump(exclude_unset=True))
+    return Outcome(report["state_id"], _kind_of(report), report)
+
+
+def _kind_of(report: bodies.StateReport) -> Kind:
+    if "executed" in report:
+        return "executed"
+    if "errored" in report:
+        return "errored"
+    return "pruned" if "prune" in report else "requeued"
 
 
 def size_of(data: Sequence[Mapping[str, Any]]) -> int:

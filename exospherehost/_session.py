@@ -163,24 +163,26 @@ class Session:
 
     async def report(self, outcome: Outcome) -> None:
         """Send one outcome, once: who calls decides whether to send it again."""
-        namespace, state_id, body = self._namespace, outcome.state_id, outcome.body
-        if outcome.kind == "executed":
-            request = report_executed.build_request(namespace, state_id, body=body)
+        namespace, state_id, report = self._namespace, outcome.state_id, outcome.report
+        if "executed" in report:
+            request = report_executed.build_request(namespace, state_id, body=report["executed"])
             await self._send(request, report_executed.parse_response)
-        elif outcome.kind == "errored":
-            request = report_errored.build_request(namespace, state_id, body=body)
+        elif "errored" in report:
+            request = report_errored.build_request(namespace, state_id, body=report["errored"])
             await self._send(request, report_errored.parse_response)
-        elif outcome.kind == "pruned":
-            request = prune_state.build_request(namespace, state_id, body=body)
+        elif "prune" in report:
+            request = prune_state.build_request(namespace, state_id, body=report["prune"])
             await self._send(request, prune_state.parse_response)
-        else:
-            request = requeue_state.build_request(namespace, state_id, body=body)
+        elif "requeue" in report:
+            request = requeue_state.build_request(namespace, state_id, body=report["requeue"])
             await self._send(request, requeue_state.parse_response)
+        else:
+            raise ValueError(f"the report of state {state_id} has no outcome")
 
     async def report_together(self, outcomes: Sequence[Outcome]) -> list[models.StateReportResult]:
         """Send outcomes in one request, once, on a service with `batch-report`; one result each, in order."""
-        body = {"reports": [outcome.as_report() for outcome in outcomes]}
-        request = report_states.build_request(self._namespace, body=body)
+        reports = [outcome.report for outcome in outcomes]
+        request = report_states.build_request(self._namespace, body={"reports": reports})
         results = (await self._send(request, report_states.parse_response)).parsed.results
         if len(results) != len(outcomes):
             raise APIResponseError(f"{len(outcomes)} reports were answered with {len(results)} results")

@@ -164,22 +164,27 @@ def inline(place: str, schema: Json) -> Iterator[str]:
         yield from inline(place, part)
 
 
-def prepare(document: Json) -> tuple[Json, dict[str, str]]:
-    """Make the document that the models are generated from, and say which base class each needs."""
-    prepared: Json = json.loads(json.dumps(document))
-    bases: dict[str, str] = {}
+def sent_schemas(document: Json) -> set[str]:
+    """Name the schemas of request bodies, and all that they refer to."""
     requests = {
-        place["$ref"]
+        media["schema"]["$ref"]
         for _, operation, _ in operations(document)
         if "requestBody" in operation
         for media in resolve(document, operation["requestBody"])["content"].values()
-        for place in [media["schema"]]
     }
     found: set[str] = set()
     while requests:
         reference = requests.pop()
         found.add(reference)
         requests |= set(references(resolve(document, {"$ref": reference}))) - found
+    return {reference.rpartition("/")[2] for reference in found}
+
+
+def prepare(document: Json) -> tuple[Json, dict[str, str]]:
+    """Make the document that the models are generated from, and say which base class each needs."""
+    prepared: Json = json.loads(json.dumps(document))
+    bases: dict[str, str] = {}
+    sent = sent_schemas(document)
     for name, schema in prepared["components"]["schemas"].items():
         schema.pop("title", None)
         if schema.get("additionalProperties") is True and not schema.get("properties"):
@@ -190,7 +195,7 @@ def prepare(document: Json) -> tuple[Json, dict[str, str]]:
                 # As a union of its own it would get the union mode, which pydantic refuses there.
                 part |= {"allOf": part.pop("anyOf")[:1], "nullable": True}
             if (
-                f"#/components/schemas/{name}" in found
+                name in sent
                 and field not in schema.get("required", ())
                 and "default" not in part
                 and not nullable(document, document["components"]["schemas"][name]["properties"][field])
@@ -221,25 +226,37 @@ def references(schema: Json) -> Iterator[str]:
         yield from references(part)
 
 
-def write_models(document: Json, target: Path, scratch: Path) -> None:
-    """Run datamodel-code-generator."""
+def write_models(document: Json, package: Path, scratch: Path) -> None:
+    """Run datamodel-code-generator: for all models, and for what is sent also as plain typed dicts."""
     prepared, bases = prepare(document)
-    source = scratch / "models.json"
-    source.write_text(json.dumps(prepared), encoding="utf-8")
-    options = """
-        --input-file-type openapi --output-model-type pydantic_v2.BaseModel --target-python-version 3.11
+    common = """
+        --input-file-type openapi --target-python-version 3.11
         --ignore-pyproject --formatters builtin --use-double-quotes --disable-timestamp
-        --use-annotated --snake-case-field --remove-special-field-name-prefix --capitalise-enum-members
-        --use-specialized-enum --deserialize-default-values enum --use-type-alias --strict-nullable
-        --union-mode left_to_right --output-datetime-class AwareDatetime
+        --use-specialized-enum --use-type-alias --strict-nullable
         --use-schema-description --use-field-description --use-single-line-docstring
     """.split()  # noqa: SIM905 - a command line reads best as one
+    models = """
+        --output-model-type pydantic_v2.BaseModel
+        --use-annotated --snake-case-field --remove-special-field-name-prefix --capitalise-enum-members
+        --deserialize-default-values enum --union-mode left_to_right --output-datetime-class AwareDatetime
+    """.split()  # noqa: SIM905
+    source = scratch / "models.json"
+    source.write_text(json.dumps(prepared), encoding="utf-8")
     run(
-        sys.executable, "-m", "datamodel_code_generator", *options,
-        "--input", str(source), "--output", str(target), "--custom-file-header", '"""The data of the operations."""',
+        sys.executable, "-m", "datamodel_code_generator", *common, *models,
+        "--input", str(source), "--output", str(package / "models.py"),
+        "--custom-file-header", '"""The data of the operations."""',
         "--base-class", f"{PACKAGE}._model.WireModel", "--base-class-map", json.dumps(bases),
         "--field-extra-keys", NEVER_NULL,
         "--import-overrides", json.dumps({"AwareDatetime": f"{PACKAGE}._model"}),
+    )  # fmt: skip
+    names = sent_schemas(document)
+    sent = {name: schema for name, schema in prepared["components"]["schemas"].items() if name in names}
+    source.write_text(json.dumps(prepared | {"paths": {}, "components": {"schemas": sent}}), encoding="utf-8")
+    run(
+        sys.executable, "-m", "datamodel_code_generator", *common, "--output-model-type", "typing.TypedDict",
+        "--input", str(source), "--output", str(package / "bodies.py"),
+        "--custom-file-header", '"""What is sent, as plain dicts, for whoever makes many."""',
     )  # fmt: skip
 
 
@@ -314,7 +331,7 @@ def generate(source: Path, target: Path, scratch: Path) -> None:
     package = target / PACKAGE
     package.mkdir(parents=True)
     write_operations(document, compiled, package)
-    write_models(document, package / "models.py", scratch)
+    write_models(document, package, scratch)
     (package / "openapi.json").write_bytes(compiled)
     (package / "py.typed").touch()
     for path in [*package.rglob("*.py"), package / "py.typed"]:

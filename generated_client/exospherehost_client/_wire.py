@@ -15,7 +15,6 @@ from .types import RawResponse, Response
 
 M = TypeVar("M", bound=WireModel)
 ErrorModels = Mapping[int, tuple[type[WireModel], ...]]
-PlainBody = Mapping[str, object]
 
 JSON_HEADERS: Mapping[str, str] = {"content-type": "application/json"}
 _REQUEST_ID = "x-exosphere-request-id"
@@ -44,7 +43,7 @@ def text(value: str | float) -> str:
     return str(value)
 
 
-def json_body(body: WireModel | PlainBody) -> bytes:
+def json_body(body: WireModel | Mapping[str, object]) -> bytes:
     """Encode a body; fields that were never set are left out."""
     if not isinstance(body, WireModel):
         return to_json(body, inf_nan_mode="constants")

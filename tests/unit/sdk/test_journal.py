@@ -22,6 +22,7 @@ from exospherehost import _reports as reports
 from exospherehost._journal import Journal, JournalError
 from exospherehost._reports import Outcome
 from exospherehost._retry import Backoff
+from exospherehost_client import bodies
 from tests._support.command import Command
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
@@ -81,7 +82,7 @@ async def left_by_a_crash(path: Path, service: FakeStateManager) -> tuple[str, s
     service._waiting.clear()
     async with Journal(path, "ns") as journal:
         await journal.claimed(ids)
-        await journal.outcome(Outcome(ids[0], "executed", {"outputs": [{"text": "kept"}]}))
+        await journal.outcome(reports.executed(ids[0], [{"text": "kept"}], (), 0, {}))
         await journal.outcome(reports.errored(ids[1], "LookupError: nothing there"))
     return ids
 
@@ -214,27 +215,28 @@ async def test_outcome_takes_the_place_of_its_claim(path: Path) -> None:
     async with Journal(path, "ns") as journal:
         assert journal.left_over() == ([], [])
         await journal.claimed(["a", "b", "c"])
-        await journal.outcome(Outcome("b", "pruned", {"data": {"why": "old"}}))
-        await journal.outcome(Outcome("c", "requeued", {"enqueue_after": 5}))
+        await journal.outcome(reports.pruned("b", {"why": "old"}, (), 0, {}))
+        await journal.outcome(reports.requeued("c", 5, (), {}))
         # Claimed again: what became of it before is over.
         await journal.claimed(["c"])
         await journal.claimed(["d"])
         journal.settled("d")
 
     async with Journal(path, "ns") as journal:
-        assert journal.left_over() == ([Outcome("b", "pruned", {"data": {"why": "old"}})], ["a", "c"])
+        report: bodies.StateReport = {"state_id": "b", "prune": {"data": {"why": "old"}}}
+        assert journal.left_over() == ([Outcome("b", "pruned", report)], ["a", "c"])
 
 
 @pytest.mark.parametrize("data", [{"k": object()}, {"k": "\udce9"}, {"k": {1, 2}.__iter__}])
 async def test_outcome_that_is_no_json_is_kept_as_an_error(path: Path, data: dict[str, Any]) -> None:
     async with Journal(path, "ns") as journal:
-        await journal.outcome(Outcome("a", "pruned", {"data": data}))
+        await journal.outcome(reports.pruned("a", data, (), 0, {}))
 
     async with Journal(path, "ns") as journal:
         ((left,), unfinished) = journal.left_over()
     assert unfinished == []
     assert left.kind == "errored"
-    assert "the pruned report cannot be delivered" in left.body["error"]
+    assert "the pruned report cannot be delivered" in left.report["errored"]["error"]
 
 
 async def test_write_that_is_not_awaited_any_more_harms_no_other(path: Path) -> None:
@@ -454,7 +456,7 @@ async def test_write_that_fails_says_so(path: Path, disk: Disk) -> None:
         with pytest.raises(JournalError, match="the journal cannot be written"):
             await journal.claimed(["a"])
         with pytest.raises(JournalError):
-            await journal.outcome(Outcome("a", "executed", {"outputs": []}))
+            await journal.outcome(reports.executed("a", [], (), 0, {}))
         with pytest.raises(JournalError):
             await journal.probe()
         disk.refuse(refuses=False)

@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 import exospherehost
-from exospherehost import BaseNode
+from exospherehost import BaseNode, _reports
 from exospherehost._journal import Journal
 from exospherehost._reports import Outcome
 from exospherehost._stats import Counters
@@ -140,7 +140,7 @@ async def test_state_of_an_earlier_run_has_what_the_journal_knows(
 ) -> None:
     async with Journal(tmp_path / "journal.db", "ns") as journal:
         await journal.claimed(["unfinished"])
-        await journal.outcome(Outcome("finished", "executed", {"outputs": []}))
+        await journal.outcome(_reports.executed("finished", [], (), 0, {}))
     service.before = lambda asked: Answer(404, {"detail": "no"}) if "/state/" in asked.path else None
     runtime = make_runtime(service, Succeeds, journal=tmp_path / "journal.db")
     async with running(runtime):

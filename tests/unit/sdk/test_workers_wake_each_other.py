@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from exospherehost import _reports
 from exospherehost._node import BaseNode
 from exospherehost._reports import Outcome
 from exospherehost._stats import Counters
@@ -30,7 +31,7 @@ class Executes:
     async def execute(self, state: ClaimedState, _is_given_up: Callable[[], bool]) -> Outcome:
         if state.identifier != "quick":
             await self.go_on.wait()
-        return Outcome(state.state_id, "executed", {"outputs": []})
+        return _reports.executed(state.state_id, [], (), 0, {})
 
 
 class Outbox:

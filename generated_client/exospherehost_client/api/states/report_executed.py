@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exospherehost_client._wire import JSON_HEADERS, ErrorModels, PlainBody, json_body, read_json, segment, text
+from exospherehost_client._wire import JSON_HEADERS, ErrorModels, json_body, read_json, segment, text
 from exospherehost_client.models import (
     ErrorDetail,
     ExecutedRequest,
@@ -16,6 +16,7 @@ from exospherehost_client.models import (
 from exospherehost_client.types import RawResponse, Request, Response
 
 if TYPE_CHECKING:
+    from exospherehost_client import bodies
     from exospherehost_client.client import AuthenticatedClient
 
 _OK = frozenset({200})
@@ -33,9 +34,13 @@ _ERRORS: ErrorModels = {
 
 
 def build_request(
-    namespace_name: str, state_id: str, *, body: ExecutedRequest | PlainBody, x_exosphere_request_id: str | None = None
+    namespace_name: str,
+    state_id: str,
+    *,
+    body: ExecutedRequest | bodies.ExecutedRequest,
+    x_exosphere_request_id: str | None = None,
 ) -> Request:
-    """Make the request without sending it; a plain body is sent as it is."""
+    """Make the request without sending it; a plain dict is sent as it is."""
     headers: dict[str, str] = dict(JSON_HEADERS)
     if x_exosphere_request_id is not None:
         headers["x-exosphere-request-id"] = text(x_exosphere_request_id)
