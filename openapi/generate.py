@@ -252,12 +252,13 @@ def write_models(document: Json, package: Path, scratch: Path) -> None:
     )  # fmt: skip
     names = sent_schemas(document)
     sent = {name: schema for name, schema in prepared["components"]["schemas"].items() if name in names}
-    source.write_text(json.dumps(prepared | {"paths": {}, "components": {"schemas": sent}}), encoding="utf-8")
-    run(
-        sys.executable, "-m", "datamodel_code_generator", *common, "--output-model-type", "typing.TypedDict",
-        "--input", str(source), "--output", str(package / "bodies.py"),
-        "--custom-file-header", '"""What is sent, as plain dicts, for whoever makes many."""',
-    )  # fmt: skip
+    if sent:
+        source.write_text(json.dumps(prepared | {"paths": {}, "components": {"schemas": sent}}), encoding="utf-8")
+        run(
+            sys.executable, "-m", "datamodel_code_generator", *common, "--output-model-type", "typing.TypedDict",
+            "--input", str(source), "--output", str(package / "bodies.py"),
+            "--custom-file-header", '"""What is sent, as plain dicts, for whoever makes many."""',
+        )  # fmt: skip
 
 
 def write_operations(document: Json, compiled: bytes, package: Path) -> None:
