@@ -76,7 +76,7 @@ def render(template: Template, resolver: Callable[[Reference], str]) -> str:
 
     Text that was put in is not looked at again, so a placeholder in a value stays as it is.
     """
-    return "".join(part if isinstance(part, str) else resolver(part) for part in template.parts)
+    return "".join([part if isinstance(part, str) else resolver(part) for part in template.parts])
 
 
 def _reference(content: str) -> Reference:
