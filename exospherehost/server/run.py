@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import ssl
@@ -48,9 +49,16 @@ def serve(settings: ServerSettings, *, started: Callable[[str], None] | None = N
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(contextlib.closing(listener)) for listener in listen(settings)]
         server = _Server(settings, None, linger=_LINGER_SECONDS)
-        if started is not None:
-            address = _address(settings, listeners[0].getsockname()[1])
-            server.when_started(lambda: started(address))
+        address = _address(settings, listeners[0].getsockname()[1])
+
+        def ready() -> None:
+            # What is there now stays: to look through all of it again and again would hold up requests.
+            gc.collect()
+            gc.freeze()
+            if started is not None:
+                started(address)
+
+        server.when_started(ready)
         server.run_on(listeners)
         server.raise_startup_error()
 
