@@ -40,8 +40,9 @@ def no_resource_is_leaked(service: FakeStateManager) -> Iterator[None]:
 @pytest.fixture
 def most_connections(carrier: str) -> int:
     """How many connections may be opened."""
-    # pyreqwest's limit is one of requests: now and then it opens a connection that a free one has made needless.
-    return MAX_CONNECTIONS if carrier == "httpx" else 2 * MOST_OF_PYREQWEST
+    # Twice the limit: pyreqwest's is one of requests, and now and then it opens a connection that a free one has made
+    # needless; and on a slow machine one may be idle for so long that it is replaced.
+    return 2 * (MAX_CONNECTIONS if carrier == "httpx" else MOST_OF_PYREQWEST)
 
 
 async def test_runtime_keeps_one_pool_for_its_life(service: FakeStateManager, most_connections: int) -> None:
@@ -57,7 +58,7 @@ async def test_runtime_keeps_one_pool_for_its_life(service: FakeStateManager, mo
 async def test_many_workers_keep_few_connections_busy(service: FakeStateManager, most_connections: int) -> None:
     states = [service.put_state("Echo", {"text": "x"}) for _ in range(300)]
 
-    async with running(make_runtime(service, Echo, workers=100, batch_size=100)):
+    async with running(make_runtime(service, Echo, workers=300, batch_size=300)):
         await eventually(lambda: len(service.reports) == len(states), within=30)
 
     assert service.connections <= most_connections
