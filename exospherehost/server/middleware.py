@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
@@ -141,10 +141,10 @@ def with_cross_origin_rules(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         max_age=_PREFLIGHT_SECONDS,
     )
 
-    def judge(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def judge(scope: Scope, receive: Receive, send: Send) -> None:
         # Only browsers name an origin, and only they are told what it may do.
         chosen = rules if scope["type"] == "http" and _has_origin(scope) else app
-        return chosen(scope, receive, send)
+        await chosen(scope, receive, send)
 
     return judge
 

@@ -80,6 +80,7 @@ class BatchUnit(SqlUnit):
         self._has_changed = False
         self._written: list[tuple[Any, int]] = []
         self._is_careful = False
+        self.is_spoilt = False
         # Of how many the keys are fetched at once.
         self._likely_runs = 1
         self._run_keys: list[int] = []
@@ -130,7 +131,9 @@ class BatchUnit(SqlUnit):
         """End a unit of which nothing remains in the database."""
         self._pending = self._before
         self._known = Known()
-        self._written = []
+        if self._is_careful:
+            # Without care, these are those of the units before.
+            self._written = []
         self._has_written = False
         waiting, notes, logged = self._kept
         del self.waiting[waiting:]
@@ -177,6 +180,8 @@ class BatchUnit(SqlUnit):
                 yield
             except BaseException as error:
                 if self._has_written or self._pending.revision != revision:
+                    # Kept, for who catches what a part raises goes on as if nothing of it were left.
+                    self.is_spoilt = True
                     raise Spoilt from error
                 raise
             finally:

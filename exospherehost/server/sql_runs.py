@@ -185,7 +185,7 @@ class SqlRuns(SqlEvents):
 
     def list_runs(self, namespace: str, *, offset: int, limit: int) -> tuple[int, list[RunListing]]:
         """Return the number of a namespace's runs, and a slice of them, newest first."""
-        total = sum(of_slot for (of_slot,) in self._rows(_TOTALS, namespace=namespace))
+        total = max(0, sum(of_slot for (of_slot,) in self._rows(_TOTALS, namespace=namespace)))
         if offset and offset >= total:
             # What is passed over is read: not for nothing.
             return total, []

@@ -161,6 +161,8 @@ def work_on(unit: BatchUnit, task: Task, *, careful: bool) -> None:
     """Run a unit; with care in a savepoint, and with its writing, so that whose writing fails fails alone."""
     if not careful:
         task.result = task.work(unit)
+        if unit.is_spoilt:
+            raise Spoilt
         return
     with savepoint(unit.connection, "unit"):
         task.result = task.work(unit)

@@ -77,7 +77,7 @@ graph_versions = Table(
     Column("errors", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     # By which keys its secrets are sealed, as `secrets.keys_of` tells it; null without secrets.
-    Column("sealed_with", Text, index=True),
+    Column("sealed_with", Text, index=True, server_default=""),
 )
 
 crons = Table(

@@ -9,7 +9,7 @@ from exospherehost.server.errors import ServiceError
 from exospherehost.server.rules import cron
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.triggering import Start, trigger
-from exospherehost.server.store import UnitOfWork
+from exospherehost.server.store import Contention, UnitOfWork
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +28,9 @@ def fire_due(unit: UnitOfWork, context: Context) -> int | None:
         try:
             with unit.nested():
                 run = trigger(unit, context, due.namespace, due.graph_name, Start())
+        except Contention:
+            # Another was in its way: the whole is tried again, and the schedule not moved on without its run.
+            raise
         except Exception as error:  # noqa: BLE001 (one schedule that fails must not hold up the others)
             unit.note("cron_failed")
             _log.error(

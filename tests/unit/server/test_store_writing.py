@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from threading import Event
 from typing import NoReturn
@@ -302,3 +303,18 @@ async def test_a_closed_store_says_so(store: SqlStore) -> None:
     store.close()
     with pytest.raises(StoreError, match="closed"):
         await store.write(lambda unit: unit.save_node(node("late")))
+
+
+async def test_nothing_is_left_of_a_part_that_failed_although_its_failure_was_caught(
+    store: SqlStore, database: Database
+) -> None:
+    def go_on_after_a_failure(unit: UnitOfWork) -> None:
+        with contextlib.suppress(Exception), unit.nested():
+            unit.add_run(NewRun("run", "space", "graph", "2" * 24, {}, 1))
+            raise Refused
+        unit.save_node(node("after"))
+
+    await store.write(go_on_after_a_failure)
+    assert database.query("SELECT id FROM runs") == []
+    assert database.query("SELECT namespace FROM run_totals WHERE total <> 0") == []
+    assert await store.read(names) == ["after"]
