@@ -17,7 +17,14 @@ logger = logging.getLogger(__name__)
 
 
 class Carrier(Protocol):
-    """Takes requests to one service and brings back what it answered, whatever the status."""
+    """Takes requests to one service and brings back what it answered, whatever the status.
+
+    Attributes:
+        most_requests: how many it has under way at once; further ones wait.
+    """
+
+    @property
+    def most_requests(self) -> int: ...
 
     async def send(self, request: Request) -> RawResponse:
         """Send one request, and at most once.

@@ -25,6 +25,11 @@ class DualCarrier:
         self._closed = False
 
     @property
+    def most_requests(self) -> int:
+        """How many requests are under way at once, besides streams and the raw client's."""
+        return self._fastest.most_requests
+
+    @property
     def client(self) -> AuthenticatedClient:
         """The generated client, authenticated; what users get as the raw client."""
         return self._on_httpx().client

@@ -28,7 +28,7 @@ BLOCKED_SECONDS = 0.25
 MOST_THREADS = 1_000
 """Threads are started as they are needed. More than workers are, where functions go on after a time-out."""
 
-OnBlocked = Callable[[BaseNode, float], None]
+OnBlocked = Callable[[float], None]
 Place: TypeAlias = Literal["loop", "thread", "process"]
 
 
@@ -85,7 +85,7 @@ class Rooms:
 
         Args:
             node: the node, with its inputs, secrets and context.
-            on_blocked: told of a node how long a step of it kept the event loop, in seconds, where that was long.
+            on_blocked: told how long a step of it kept the event loop, in seconds, where that was long.
             protected: values that must not leave the node's process in a text.
 
         Raises:
@@ -121,7 +121,7 @@ class Rooms:
     def _here(self, node: BaseNode, on_blocked: OnBlocked) -> Awaitable[Any]:
         """Call a node in this process."""
         if type(node) in self._on_loop:
-            return _timed(node, cast("Coroutine[Any, Any, Any]", node.execute()), on_blocked)
+            return _timed(cast("Coroutine[Any, Any, Any]", node.execute()), on_blocked)
         return self._apart(node, on_blocked)
 
     async def _apart(self, node: BaseNode, on_blocked: OnBlocked) -> Any:
@@ -131,7 +131,7 @@ class Rooms:
             raise error
         # A plain function may still return an awaitable, for instance from a partial or a decorator.
         if inspect.iscoroutine(result):
-            return await _timed(node, result, on_blocked)
+            return await _timed(result, on_blocked)
         return await result if inspect.isawaitable(result) else result
 
     async def _in_thread(self, node: BaseNode, *, has_own_loop: bool) -> tuple[Any, BaseException | None]:
@@ -150,7 +150,7 @@ class Rooms:
 
 
 @types.coroutine
-def _timed(node: BaseNode, work: Coroutine[Any, Any, Any], on_blocked: OnBlocked) -> Generator[Any, Any, Any]:
+def _timed(work: Coroutine[Any, Any, Any], on_blocked: OnBlocked) -> Generator[Any, Any, Any]:
     """Drive a node's coroutine and tell of each step that keeps the event loop for long."""
     send: Callable[[Any], Any] = work.send
     value: Any = None
@@ -164,7 +164,7 @@ def _timed(node: BaseNode, work: Coroutine[Any, Any, Any], on_blocked: OnBlocked
         finally:
             lasted = clock() - began
             if lasted > BLOCKED_SECONDS:
-                on_blocked(node, lasted)
+                on_blocked(lasted)
         try:
             value = yield awaited
             send = work.send

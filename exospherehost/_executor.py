@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel, ValidationError
@@ -149,7 +150,7 @@ class Executor:
                 None if known.timeout is None else datetime.now(UTC) + timedelta(seconds=known.timeout),
                 self._shared,
             )
-            outputs = known.dumped(await self._rooms.call(node, self._blocked, protected))
+            outputs = known.dumped(await self._rooms.call(node, partial(self._blocked, state), protected))
             size = _checked_size(outputs, _reports.output_fields)
             return _reports.executed(state_id, outputs, protected, size, fields)
         except PruneSignal as signal:
@@ -169,15 +170,14 @@ class Executor:
             text = self._told(state, error, Redactor(protected))
         return _reports.errored(state_id, text, protected, fields)
 
-    def _blocked(self, node: BaseNode, seconds: float) -> None:
-        context = node.context
+    def _blocked(self, state: ClaimedState, seconds: float) -> None:
         logger.warning(
             "event=event_loop_blocked node=%s identifier=%s state_id=%s seconds=%.3f",
-            context.node_name,
-            context.identifier,
-            context.state_id,
+            state.node_name,
+            state.identifier,
+            state.state_id,
             seconds,
-            extra=log_fields(self._namespace, context),
+            extra=log_fields(self._namespace, state),
         )
 
     def _told(self, state: ClaimedState, error: BaseException, redact: Redactor) -> str:
@@ -203,7 +203,7 @@ class Executor:
         return text
 
 
-def log_fields(namespace: str, state: ClaimedState | NodeContext) -> dict[str, Any]:
+def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
     """The fields that a log record about a state carries; graph, run and attempt where the service tells them."""
     fields: dict[str, Any] = {
         "exosphere_namespace": namespace,

@@ -28,15 +28,19 @@ class _Written(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _warn_of_unknown_fields(cls, values: object) -> object:
-        if isinstance(values, dict):
-            given = cast("dict[str, Any]", values)
-            for name in given.keys() - cls.model_fields.keys():
-                nearest = get_close_matches(str(name), cls.model_fields, n=1)
-                remedy = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(cls.model_fields)}"
-                # Over this function and the constructor.
-                warnings.warn(f"{cls.__name__} has no field {name!r} and drops it: {remedy}", UserWarning, stacklevel=3)
-            return given
+        _warn_of_unknown_fields(cls, values)
         return values
+
+
+def _warn_of_unknown_fields(model: type[BaseModel], values: object) -> None:
+    if not isinstance(values, dict):
+        return
+    for name in cast("dict[str, Any]", values):
+        if name not in model.model_fields:
+            nearest = get_close_matches(str(name), model.model_fields, n=1)
+            remedy = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(model.model_fields)}"
+            # Over this function, the validator and the constructor.
+            warnings.warn(f"{model.__name__} has no field {name!r} and drops it: {remedy}", UserWarning, stacklevel=4)
 
 
 class TriggerState(_Written, models.TriggerEntry):
@@ -81,6 +85,13 @@ class GraphNodeModel(_Written, models.GraphNode):
     model_config = _HIDE_INPUT
 
     inputs: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("unites", mode="before")
+    @classmethod
+    def _check_fields_of_unites(cls, value: object) -> object:
+        # The field's own type is the generated one, which says nothing.
+        _warn_of_unknown_fields(UnitesModel, value)
+        return value
 
     @field_validator("node_name")
     @classmethod

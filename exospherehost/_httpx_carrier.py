@@ -28,7 +28,10 @@ class HttpxCarrier:
 
     Attributes:
         client: the generated client, authenticated; what users get as the raw client.
+        most_requests: how many are under way at once, besides streams.
     """
+
+    most_requests = MAX_CONNECTIONS
 
     def __init__(self, settings: ConnectionSettings, uri: str, user_agent: str) -> None:
         timeouts = settings.timeouts

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import ValidationError
 from pydantic_core import to_json
 
 from exospherehost import _reports
@@ -75,7 +76,7 @@ class Journal:
 
     def left_over(self) -> tuple[list[Outcome], list[str]]:
         """Return what an earlier run left: its undelivered outcomes, and the ids of unfinished states."""
-        outcomes = [_reports.from_journal(outcome) for _, outcome in self._left if outcome is not None]
+        outcomes = [_read(state_id, outcome) for state_id, outcome in self._left if outcome is not None]
         return outcomes, [state_id for state_id, outcome in self._left if outcome is None]
 
     async def claimed(self, state_ids: Sequence[str]) -> None:
@@ -188,6 +189,14 @@ class Journal:
 
 def _json(outcome: Outcome) -> str:
     return to_json(outcome.report, inf_nan_mode="constants").decode()
+
+
+def _read(state_id: str, text: str) -> Outcome:
+    try:
+        return _reports.from_journal(text)
+    except ValidationError:
+        # Nested deeper than JSON is read, for instance: it must not keep the runtime from starting.
+        return _reports.errored(state_id, "the outcome that the journal kept cannot be read")
 
 
 def _check(connection: sqlite3.Connection, where: str) -> None:

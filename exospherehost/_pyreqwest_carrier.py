@@ -44,6 +44,8 @@ class PyreqwestCarrier:
         RuntimeError: pyreqwest does not work in this process.
     """
 
+    most_requests = MAX_CONNECTIONS
+
     def __init__(self, settings: ConnectionSettings, uri: str, user_agent: str) -> None:
         self._uri = uri
         self._client: Client | None = _build(settings, uri, user_agent)

@@ -30,6 +30,9 @@ CONCURRENT_REPORTS = 64
 On one machine fewer carry as much, but the event loop is woken more often then, for fewer answers at a time: at 32
 a state takes an eighth more processor time. With a round trip of 10 ms, 64 carry 6,400 a second.
 """
+# Of the carrier's requests, for a claim and a renewal, which would wait behind reports that hang.
+_KEPT_FREE = 2
+
 MOST_UNDELIVERED_SIZE = 64 * 1024 * 1024
 """The characters of undelivered data above which workers wait."""
 
@@ -77,6 +80,7 @@ class Reporter:
         self._work = asyncio.Event()
         self._progress = asyncio.Event()
         self._hasty = asyncio.Event()
+        self._most_lanes = min(CONCURRENT_REPORTS, session.most_requests - _KEPT_FREE)
         self._delayed: dict[_Item, asyncio.TimerHandle] = {}
         self._lanes = 0
         self._deliveries: set[asyncio.Task[None]] = set()
@@ -102,7 +106,7 @@ class Reporter:
         self._size += outcome.size
         self._queue.append(item)
         self._counters.undelivered = len(self._open)
-        if self._lanes < CONCURRENT_REPORTS:
+        if self._lanes < self._most_lanes:
             self._work.set()
 
     async def caught_up(self, within: float, backlog: int) -> None:
@@ -163,7 +167,7 @@ class Reporter:
                         self._queue.popleft()
                     elif not self._queue[0].alone and await self._session.offers(BATCH_REPORT):
                         await self._deliver_together(self._take())
-                    elif self._lanes < CONCURRENT_REPORTS:
+                    elif self._lanes < self._most_lanes:
                         self._open_lane()
                         # It takes from the queue before this goes on.
                         await asyncio.sleep(0)

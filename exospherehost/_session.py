@@ -342,6 +342,11 @@ class Session:
             known = await self._try_to_learn(may_resend=lambda _: False)
         return extension in known
 
+    @property
+    def most_requests(self) -> int:
+        """How many requests are under way at once; further ones wait."""
+        return self.carrier.most_requests
+
     def is_known_to_offer(self, extension: str) -> bool:
         """Tell whether the service is known to have an extension, without asking it."""
         return extension in self._memory.extensions.get(self._settings.uris[self._memory.current], ())
@@ -365,11 +370,16 @@ class Session:
         redact = Redactor((*self._settings.protected_values(), *protect)) if protect else self._redact
         started = time.monotonic()
         attempt = 0
+        may_have_arrived = False
         while True:
             attempt += 1
             try:
                 return self._parsed(await self._carry(request, redact), parse, request, redact)
             except APIError as error:
+                if isinstance(error, APIConnectionError):
+                    # What an earlier attempt has sent is not undone by one that has reached nothing.
+                    error.sent = error.sent or may_have_arrived
+                may_have_arrived = may_have_arrived or not never_reached_the_service(error)
                 if isinstance(error, BadRequestError) or not may_resend(error):
                     raise
                 delay = (backoff or self._backoff).delay(attempt, time.monotonic() - started, error)

@@ -128,3 +128,16 @@ async def test_node_that_waits_while_another_blocks_is_not_named(
 
     assert caplog.text.count("event=event_loop_blocked node=Blocks") == 1
     assert "event=event_loop_blocked node=Waits" not in caplog.text
+
+
+async def test_node_that_uses_the_name_of_its_context_for_its_own_is_named_all_the_same(
+    service: FakeStateManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Blocks(BaseNode):
+        async def execute(self) -> None:
+            self.context = {}  # type: ignore[assignment]
+            time.sleep(0.3)  # noqa: ASYNC251 - that is the point
+
+    (record,) = await warnings(service, caplog, Blocks)
+
+    assert record.__dict__["exosphere_identifier"] == "the-identifier"

@@ -321,3 +321,12 @@ def test_value_of_an_unknown_field_is_not_shown() -> None:
         TriggerState(identifier="a", token="secret-value")  # type: ignore[call-arg]
 
     assert "secret-value" not in str(told[0].message)
+
+
+def test_unknown_field_of_a_dict_within_is_told_of_too() -> None:
+    model, fields = node(unites={"identifier": "b", "stratgy": "ALL_DONE"})
+
+    with pytest.warns(UserWarning, match="UnitesModel has no field 'stratgy' .* 'strategy'") as told:
+        model(**fields)
+
+    assert told[0].filename == __file__

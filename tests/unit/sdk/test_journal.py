@@ -239,6 +239,19 @@ async def test_outcome_that_is_no_json_is_kept_as_an_error(path: Path, data: dic
     assert "the pruned report cannot be delivered" in left.report["errored"]["error"]
 
 
+async def test_outcome_that_cannot_be_read_again_is_an_error_and_keeps_nothing_from_starting(path: Path) -> None:
+    data: dict[str, Any] = {}
+    for _ in range(230):
+        data = {"in": data}
+    async with Journal(path, "ns") as journal:
+        await journal.outcome(reports.pruned("a", data, (), 0, {}))
+        await journal.outcome(reports.pruned("b", {}, (), 0, {}))
+
+    async with Journal(path, "ns") as journal:
+        left, _ = journal.left_over()
+    assert {outcome.state_id: outcome.kind for outcome in left} == {"a": "errored", "b": "pruned"}
+
+
 async def test_write_that_is_not_awaited_any_more_harms_no_other(path: Path) -> None:
     async with Journal(path, "ns") as journal:
         first = asyncio.ensure_future(journal.claimed(["a"]))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from exospherehost import APIConnectionError, BaseNode, NotFoundError, ReQueueAfterSignal, _leases
+from exospherehost._httpx_carrier import MAX_CONNECTIONS
 from exospherehost._leases import LARGEST_RENEWAL, LeaseKeeper
 from exospherehost._reporter import CONCURRENT_REPORTS
 from tests._support.eventually import eventually
@@ -324,7 +325,8 @@ async def test_outcome_on_its_way_keeps_its_lease(leasing: FakeStateManager, mon
     assert all(body["state_ids"] == [state_id] for body in leasing.renewals)
 
 
-async def test_reports_that_hang_keep_back_neither_renewals_nor_claims(leasing: FakeStateManager) -> None:
+async def test_reports_that_hang_keep_back_neither_renewals_nor_claims(leasing: FakeStateManager, carrier: str) -> None:
+    at_once = CONCURRENT_REPORTS if carrier == "pyreqwest" else MAX_CONNECTIONS - 2
     released = threading.Event()
     hanging: list[str] = []
 
@@ -339,7 +341,7 @@ async def test_reports_that_hang_keep_back_neither_renewals_nor_claims(leasing: 
         leasing.put_state("Echo", {"text": "x"})
     try:
         async with running(make_runtime(leasing, Echo, workers=4, batch_size=256, lease=30)):
-            await eventually(lambda: len(hanging) == CONCURRENT_REPORTS)
+            await eventually(lambda: len(hanging) == at_once)
             renewals, claims = len(leasing.renewals), len(leasing.claims)
             # Where they waited for a connection, it would be for the pool's time-out.
             await eventually(lambda: len(leasing.renewals) > renewals + 1 and len(leasing.claims) > claims + 1, 9)

@@ -17,7 +17,11 @@ from exospherehost import (
     TriggerOutcomeUnknownError,
     TriggerState,
 )
+from exospherehost._config import resolve_connection
 from exospherehost._retry import Backoff
+from exospherehost._session import Session
+from exospherehost_client import models
+from exospherehost_client.types import RawResponse
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.runtimes import KEY
@@ -193,3 +197,26 @@ async def test_outcome_stays_unknown_when_no_attempt_gets_through(
 
     assert 1 < len(keys(service)) <= 5
     assert len(set(keys(service))) == 1
+
+
+async def test_what_an_earlier_attempt_has_sent_is_not_forgotten() -> None:
+    failures = [APIConnectionError("lost", sent=True), *[APIConnectionError("refused", sent=False)] * 2]
+
+    class Fails:
+        most_requests = 8
+
+        async def send(self, _request: object) -> RawResponse:
+            raise failures.pop(0)
+
+        async def aclose(self) -> None:
+            """Nothing is open."""
+
+    settings = resolve_connection(
+        namespace="ns", state_manager_uri="http://127.0.0.1:9", key=KEY, api_version="v0", timeouts=1.0
+    )
+    session = Session(settings, lambda *_: Fails(), backoff=Backoff(initial=0.001, attempts=3))
+
+    with pytest.raises(TriggerOutcomeUnknownError):
+        await session.trigger_graph("g", models.TriggerGraphRequest(), idempotency_key="k", is_honoured=True)
+
+    assert failures == []
