@@ -24,6 +24,7 @@ from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import Answer, Asked
+from tests._support.outbox import Outbox
 from tests._support.runtimes import make_runtime, running
 
 SOURCES = sorted(Path(exospherehost.__file__).parent.glob("*.py"))
@@ -151,17 +152,6 @@ async def test_state_of_an_earlier_run_has_what_the_journal_knows(
         {"exosphere_namespace": "ns", "exosphere_state_id": "finished"},
         {"exosphere_namespace": "ns", "exosphere_state_id": "unfinished"},
     ]
-
-
-class Outbox:
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-
-    async def submit(self, outcome: Outcome) -> None:
-        self.submit_now(outcome)
-
-    def submit_now(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
 
 
 class NeverEnds:

@@ -15,6 +15,7 @@ from exospherehost._stats import Counters
 from exospherehost._workers import Workers
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
+from tests._support.outbox import Outbox
 
 
 class N(BaseNode):
@@ -32,17 +33,6 @@ class Executes:
         if state.identifier != "quick":
             await self.go_on.wait()
         return _reports.executed(state.state_id, [], (), 0, {})
-
-
-class Outbox:
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-
-    async def submit(self, outcome: Outcome) -> None:
-        self.submit_now(outcome)
-
-    def submit_now(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
 
 
 def states(identifier: str, first: int, count: int) -> list[ClaimedState]:
