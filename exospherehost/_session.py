@@ -60,6 +60,7 @@ ASK_AGAIN_SECONDS = 5.0
 """How long a failure to learn the extensions counts as having none."""
 
 _DOCUMENT = Request("GET", "/openapi.json")
+_DEFAULT_PREFIX = f"/{DEFAULT_API_VERSION}/"
 # Without leases a state that is given up stays QUEUED for ever, so the service's absence is sat out.
 _FOR_A_CLAIMED_STATE = Backoff(attempts=1_000, max_elapsed=600.0)
 
@@ -427,10 +428,7 @@ class Session:
         return type(error)(text, sent=error.sent)
 
     def _versioned(self, request: Request) -> Request:
-        if self._settings.api_version == DEFAULT_API_VERSION:
+        if self._settings.api_version == DEFAULT_API_VERSION or not request.path.startswith(_DEFAULT_PREFIX):
             return request
-        prefix = f"/{DEFAULT_API_VERSION}/"
-        if not request.path.startswith(prefix):
-            return request
-        path = f"/{self._settings.api_version}/{request.path.removeprefix(prefix)}"
+        path = f"/{self._settings.api_version}/{request.path.removeprefix(_DEFAULT_PREFIX)}"
         return dataclasses.replace(request, path=path)
