@@ -29,7 +29,7 @@ if _TYPE_CHECKING:
         UnsupportedByServerError,
         WaitTimeoutError,
     )
-    from exospherehost._graph import (
+    from exospherehost._graphs.models import (
         CronTrigger,
         GraphNodeModel,
         RetryPolicyModel,

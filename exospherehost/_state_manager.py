@@ -24,7 +24,7 @@ from exospherehost._errors import (
     GraphValidationTimeoutError,
     InvalidTriggerError,
 )
-from exospherehost._graph import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
+from exospherehost._graphs.models import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
 from exospherehost._redaction import Redactor, validated
 from exospherehost._run_manager import RunManager
 from exospherehost._session import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES, Session

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from exospherehost import _config
 from exospherehost._config import ClientCertificate, Timeouts
-from exospherehost._graph import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
+from exospherehost._graphs.models import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
 from exospherehost._loop_thread import LoopThread
 from exospherehost._runs import Run, Transition
 from exospherehost._state_manager import StateManager

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from exospherehost._errors import InvalidTriggerError, UnsupportedByServerError
-from exospherehost._graph import TriggerState
+from exospherehost._graphs.models import TriggerState
 from exospherehost._session import Session
 from exospherehost_client import models
 

@@ -1,0 +1,1 @@
+"""Graphs: the models that users fill in."""
