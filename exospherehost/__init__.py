@@ -39,10 +39,10 @@ if _TYPE_CHECKING:
         UnitesModel,
         UnitesStrategyEnum,
     )
-    from exospherehost._node import BaseNode, Execution, NodeContext
+    from exospherehost._nodes.node import BaseNode, Execution, NodeContext
+    from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
     from exospherehost._runs import Run, Transition
     from exospherehost._runtime import Runtime
-    from exospherehost._signals import PruneSignal, ReQueueAfterSignal
     from exospherehost._state_manager import StateManager
     from exospherehost._stats import RuntimeStats
     from exospherehost._sync_state_manager import SyncStateManager

@@ -11,7 +11,7 @@ from exospherehost import _reports
 from exospherehost._executor import handed_back, log_fields
 from exospherehost._journal import Journal, JournalError
 from exospherehost._leases import RENEWALS_PER_LEASE, LeaseKeeper
-from exospherehost._node import BaseNode
+from exospherehost._nodes.node import BaseNode
 from exospherehost._poller import Claim, Poller
 from exospherehost._reporter import Reporter
 from exospherehost._reports import Outcome

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
-from exospherehost._node import BaseNode
-from exospherehost._signals import PruneSignal, ReQueueAfterSignal
+from exospherehost._nodes.node import BaseNode
+from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
 
 if TYPE_CHECKING:
     from exospherehost._processes import Processes

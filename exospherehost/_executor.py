@@ -14,13 +14,13 @@ from pydantic import BaseModel, ValidationError
 from exospherehost import _reports
 from exospherehost._errors import APIError
 from exospherehost._execution import Rooms, TimedOut
-from exospherehost._node import BaseNode, NodeContext, declares_secrets
+from exospherehost._nodes.node import BaseNode, NodeContext, declares_secrets
+from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
 from exospherehost._processes import ProcessFailure, ProcessTimeout
 from exospherehost._redaction import Redactor, describe_exception, describe_refusal, validated
 from exospherehost._reports import Outcome
 from exospherehost._secrets import SecretReader
 from exospherehost._session import Session
-from exospherehost._signals import PruneSignal, ReQueueAfterSignal
 from exospherehost_client.models import ClaimedState, PruneRequest
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from exospherehost._config import ConnectionSettings
-from exospherehost._node import BaseNode
+from exospherehost._nodes.node import BaseNode
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 from pydantic import BaseModel
 
-from exospherehost._node import BaseNode, NodeContext
+from exospherehost._nodes.node import BaseNode, NodeContext
+from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
 from exospherehost._redaction import Redactor, describe_exception
-from exospherehost._signals import PruneSignal, ReQueueAfterSignal
 
 logger = logging.getLogger(__name__)
 

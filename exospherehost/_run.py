@@ -14,7 +14,7 @@ from exospherehost._errors import APIError, APIResponseError, ConfigurationError
 from exospherehost._execution import Rooms
 from exospherehost._executor import Executor
 from exospherehost._journal import Journal
-from exospherehost._node import secret_names
+from exospherehost._nodes.node import secret_names
 from exospherehost._plan import Plan
 from exospherehost._poller import Poller
 from exospherehost._retry import Backoff, is_transient

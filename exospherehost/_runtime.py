@@ -19,7 +19,7 @@ from exospherehost import _config
 from exospherehost._config import ClientCertificate, Timeouts
 from exospherehost._errors import ConfigurationError
 from exospherehost._logging import configure_default_logging
-from exospherehost._node import BaseNode, check_nodes
+from exospherehost._nodes.node import BaseNode, check_nodes
 from exospherehost._plan import Plan
 from exospherehost._stats import Counters, RuntimeStats
 

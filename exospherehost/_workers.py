@@ -11,7 +11,7 @@ from typing import Protocol
 
 from exospherehost import _reports
 from exospherehost._executor import handed_back, log_fields
-from exospherehost._node import BaseNode
+from exospherehost._nodes.node import BaseNode
 from exospherehost._reports import Outcome
 from exospherehost._stats import Counters
 from exospherehost_client.models import ClaimedState

@@ -12,7 +12,7 @@ from typing import NoReturn
 from pydantic import BaseModel
 
 from exospherehost import PruneSignal, ReQueueAfterSignal
-from exospherehost._node import BaseNode, Execution, NodeContext
+from exospherehost._nodes.node import BaseNode, Execution, NodeContext
 
 EXECUTIONS_VARIABLE = "FAULT_TEST_EXECUTIONS"
 """Names the file that executions are written to, one line each."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from exospherehost import PruneSignal, ReQueueAfterSignal
-from exospherehost._node import BaseNode, NodeContext
+from exospherehost._nodes.node import BaseNode, NodeContext
 from tests.chaos.fates import Fate, fate
 from tests.chaos.plan import SECRET
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exospherehost import BaseNode, Execution, GraphNodeModel, RetryPolicyModel, Runtime, StateManager
-from exospherehost._node import NodeContext
+from exospherehost._nodes.node import NodeContext
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost_client.models import RetryStrategy
 from tests._support.eventually import eventually

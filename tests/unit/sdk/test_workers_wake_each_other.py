@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from exospherehost import _reports
-from exospherehost._node import BaseNode
+from exospherehost._nodes.node import BaseNode
 from exospherehost._reports import Outcome
 from exospherehost._stats import Counters
 from exospherehost._workers import Workers

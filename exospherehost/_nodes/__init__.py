@@ -1,0 +1,1 @@
+"""Nodes: what users write, and the checks of it."""
