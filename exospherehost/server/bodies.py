@@ -12,12 +12,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
 from starlette.types import Receive, Scope
 
+from exospherehost._rules.model import FieldIssue
 from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
 from exospherehost.server.ids import parse_run_id, parse_state_id
 from exospherehost.server.json_values import is_array, is_object
 from exospherehost.server.records import JsonObject
 from exospherehost.server.rules import json_body
-from exospherehost.server.rules.model import FieldIssue
 from exospherehost_client import models
 
 _JSON_TYPE = re.compile(rb"application/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)

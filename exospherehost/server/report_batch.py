@@ -7,10 +7,10 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from exospherehost._rules.model import FieldIssue
 from exospherehost.server import bodies
 from exospherehost.server.errors import Issue
 from exospherehost.server.ids import parse_state_id
-from exospherehost.server.rules.model import FieldIssue
 from exospherehost.server.service.batches import Errored, Executed, Pruned, Report, Requeued, Result
 from exospherehost_client import models
 

@@ -9,6 +9,9 @@ from typing import Any
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope
 
+from exospherehost._rules.graph_check import check_fields
+from exospherehost._rules.model import FieldIssue, GraphSpec
+from exospherehost._rules.state_inputs import Entry
 from exospherehost.server import views
 from exospherehost.server.access import Access, Gate, forbidden, read_access
 from exospherehost.server.answers import not_found
@@ -21,9 +24,6 @@ from exospherehost.server.json_values import is_array
 from exospherehost.server.records import EventCursor, JsonObject
 from exospherehost.server.report_batch import ReadReport, read_reports
 from exospherehost.server.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
-from exospherehost.server.rules.graph_check import check_fields
-from exospherehost.server.rules.inputs import Entry
-from exospherehost.server.rules.model import FieldIssue, GraphSpec
 from exospherehost.server.service import Service
 from exospherehost.server.service.batches import Report, Result
 from exospherehost.server.service.nodes import Registration

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from exospherehost.server.rules.json_values import as_list, as_object
-from exospherehost.server.rules.model import FieldIssue
+from exospherehost._rules.json_values import as_list, as_object
+from exospherehost._rules.model import FieldIssue
 
 MAX_DEPTH = 200
 """How deep values may be nested."""

@@ -7,9 +7,9 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 
+from exospherehost._rules.model import GraphSpec
 from exospherehost.server.records import ClaimedRecord, EventCursor, GraphRecord, JsonObject, NodeRecord
 from exospherehost.server.rotation import list_doubtful, unreadable_graphs
-from exospherehost.server.rules.model import GraphSpec
 from exospherehost.server.service import (
     batches,
     cancelling,

@@ -8,12 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from exospherehost._rules.model import GraphSpec, NodeSpec
+from exospherehost._rules.state_inputs import ChildPlan, plan_child
+from exospherehost._rules.topology import Topology
 from exospherehost.server.clock import Clock, SystemClock
 from exospherehost.server.ids import IdFactory
 from exospherehost.server.records import NodeRecord, VersionRecord
-from exospherehost.server.rules.inputs import ChildPlan, plan_child
-from exospherehost.server.rules.model import GraphSpec, NodeSpec
-from exospherehost.server.rules.topology import Topology
 from exospherehost.server.secrets import SecretBox
 from exospherehost.server.store import Reader
 
@@ -35,7 +35,7 @@ class LoadedVersion:
         """Return how to make the inputs of the states at a node, as it is registered now.
 
         Raises:
-            NextStateError: As :func:`~exospherehost.server.rules.inputs.plan_child` says.
+            NextStateError: As :func:`~exospherehost._rules.state_inputs.plan_child` says.
         """
         known = self._plans.get(identifier)
         if known is not None and known[0] is registered:

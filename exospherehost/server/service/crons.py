@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from exospherehost._rules import cron
 from exospherehost.server.clock import as_datetime, as_epoch_ms
 from exospherehost.server.errors import ServiceError
-from exospherehost.server.rules import cron
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.triggering import Start, trigger
 from exospherehost.server.store import Contention, UnitOfWork

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from exospherehost._rules import cron, graph_check
+from exospherehost._rules.model import GraphSpec
 from exospherehost.server.clock import as_datetime, as_epoch_ms
 from exospherehost.server.errors import ServiceError
 from exospherehost.server.records import GraphRecord
-from exospherehost.server.rules import cron, graph_check
-from exospherehost.server.rules.model import GraphSpec
 from exospherehost.server.service.context import Context, node_spec
 from exospherehost.server.store import Reader, UnitOfWork
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from exospherehost.server.rules import transitions
+from exospherehost._rules import transitions
 from exospherehost.server.service import reports
 from exospherehost.server.service.context import Context
 from exospherehost.server.store import Store, UnitOfWork

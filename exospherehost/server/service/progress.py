@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from exospherehost._rules import joins
+from exospherehost._rules.model import FAILED, PENDING, SUCCESSFUL, GraphNodeSpec, Status
+from exospherehost._rules.state_inputs import ChildPlan, NextStateError
 from exospherehost.server.records import JoinProgress, RunCounts, RunRecord, StateChange, StateRecord
-from exospherehost.server.rules import joins
-from exospherehost.server.rules.inputs import ChildPlan, NextStateError
-from exospherehost.server.rules.model import FAILED, PENDING, SUCCESSFUL, GraphNodeSpec, Status
 from exospherehost.server.service.context import Context, LoadedVersion
 from exospherehost.server.store import UnitOfWork
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exospherehost._rules import retries, transitions
+from exospherehost._rules.joins import child_parents, united_ancestors
+from exospherehost._rules.model import Refusal, Status
+from exospherehost._rules.state_inputs import ChildPlan, NextStateError
+from exospherehost._rules.transitions import Outcome
 from exospherehost.server.errors import ServiceError
 from exospherehost.server.records import JsonObject, RunRecord, StateChange, StateRecord
-from exospherehost.server.rules import retries, transitions
-from exospherehost.server.rules.inputs import ChildPlan, NextStateError
-from exospherehost.server.rules.joins import child_parents, united_ancestors
-from exospherehost.server.rules.model import Refusal, Status
-from exospherehost.server.rules.transitions import Outcome
 from exospherehost.server.service.context import Context, LoadedVersion
 from exospherehost.server.service.progress import JoinFailure, RunProgress
 from exospherehost.server.store import UnitOfWork

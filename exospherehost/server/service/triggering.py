@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from exospherehost._rules import retries, transitions
+from exospherehost._rules.model import Refused
+from exospherehost._rules.state_inputs import Entry, entry_states, root_inputs
 from exospherehost.server.errors import ServiceError
 from exospherehost.server.ids import new_uuid
 from exospherehost.server.records import NewRun, StateRecord
-from exospherehost.server.rules import retries, transitions
-from exospherehost.server.rules.inputs import Entry, entry_states, root_inputs
-from exospherehost.server.rules.model import Refused
 from exospherehost.server.service.context import Context, LoadedVersion
 from exospherehost.server.service.graphs import graph_not_found
 from exospherehost.server.service.progress import JoinFailure, RunProgress

@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 
-from exospherehost.server.rules.model import (
-    GraphNodeSpec,
-    GraphSpec,
-    StoreSpec,
-    TriggerSpec,
-    UnitesSpec,
-    UniteStrategy,
-)
+from exospherehost._rules.model import GraphNodeSpec, GraphSpec, StoreSpec, TriggerSpec, UnitesSpec, UniteStrategy
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exospherehost.server.rules.graph_check import check_template
-from exospherehost.server.rules.hosted import hosted_differences
-from exospherehost.server.rules.inputs import Entry, entry_states
-from exospherehost.server.rules.model import GraphNodeSpec, GraphSpec, Refused, UnitesSpec
-from exospherehost.server.rules.topology import Topology
+from exospherehost._rules.graph_check import check_template
+from exospherehost._rules.hosted_differences import hosted_differences
+from exospherehost._rules.model import GraphNodeSpec, GraphSpec, Refused, UnitesSpec
+from exospherehost._rules.state_inputs import Entry, entry_states
+from exospherehost._rules.topology import Topology
 
 Carried = frozenset[int]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exospherehost.server.rules.cron import next_after, validate
+from exospherehost._rules.cron import next_after, validate
 
 MONDAY = datetime(2026, 11, 23, 0, 10, tzinfo=UTC)
 

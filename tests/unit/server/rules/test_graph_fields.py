@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exospherehost.server.rules.graph_check import check_fields
+from exospherehost._rules.graph_check import check_fields
 
 
 def node(**changes: Any) -> dict[str, Any]:

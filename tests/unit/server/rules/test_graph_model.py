@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exospherehost.server.rules.model import (
+from exospherehost._rules.model import (
     FieldIssue,
     GraphSpec,
     NodeSpec,

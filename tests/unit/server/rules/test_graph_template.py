@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exospherehost.server.rules.graph_check import check_template
-from exospherehost.server.rules.model import GraphSpec, StoreSpec
+from exospherehost._rules.graph_check import check_template
+from exospherehost._rules.model import GraphSpec, StoreSpec
 
 MakeGraph = Callable[..., GraphSpec]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exospherehost.server.rules.graph_check import verify
-from exospherehost.server.rules.model import GraphSpec, NodeSpec
+from exospherehost._rules.graph_check import verify
+from exospherehost._rules.model import GraphSpec, NodeSpec
 
 MakeGraph = Callable[..., GraphSpec]
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

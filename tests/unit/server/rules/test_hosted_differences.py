@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from exospherehost.server.rules.graph_check import check_template
-from exospherehost.server.rules.hosted import hosted_differences
-from exospherehost.server.rules.model import GraphSpec
+from exospherehost._rules.graph_check import check_template
+from exospherehost._rules.hosted_differences import hosted_differences
+from exospherehost._rules.model import GraphSpec
 
 MakeGraph = Callable[..., GraphSpec]
 

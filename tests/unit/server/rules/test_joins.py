@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exospherehost.server.rules.graph_check import check_template
-from exospherehost.server.rules.joins import (
+from exospherehost._rules.graph_check import check_template
+from exospherehost._rules.joins import (
     Counts,
     child_parents,
     counts_change,
@@ -24,16 +24,8 @@ from exospherehost.server.rules.joins import (
     united_ancestors,
     uniter_parents,
 )
-from exospherehost.server.rules.model import (
-    FAILED,
-    PENDING,
-    GraphNodeSpec,
-    GraphSpec,
-    Status,
-    UnitesSpec,
-    UniteStrategy,
-)
-from exospherehost.server.rules.topology import Topology
+from exospherehost._rules.model import FAILED, PENDING, GraphNodeSpec, GraphSpec, Status, UnitesSpec, UniteStrategy
+from exospherehost._rules.topology import Topology
 
 MakeGraph = Callable[..., GraphSpec]
 BOTH = pytest.mark.parametrize("all_done", ["", "c"], ids=["ALL_SUCCESS", "ALL_DONE"])

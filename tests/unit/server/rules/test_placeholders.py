@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exospherehost.server.rules.placeholders import (
+from exospherehost._rules.placeholders import (
     OutputReference,
     PlaceholderError,
     Reference,

@@ -6,13 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exospherehost.server.rules.model import RetryPolicySpec, RetryStrategy
-from exospherehost.server.rules.retries import (
-    MAX_MILLISECONDS,
-    delay_ms,
-    due_at,
-    retries_left,
-)
+from exospherehost._rules.model import RetryPolicySpec, RetryStrategy
+from exospherehost._rules.retries import MAX_MILLISECONDS, delay_ms, due_at, retries_left
 
 S = RetryStrategy
 

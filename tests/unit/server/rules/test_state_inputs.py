@@ -7,16 +7,9 @@ from typing import Any
 
 import pytest
 
-from exospherehost.server.rules.inputs import (
-    Entry,
-    EntryState,
-    NextStateError,
-    entry_states,
-    plan_child,
-    root_inputs,
-)
-from exospherehost.server.rules.model import GraphSpec, NodeSpec, Refused, StoreSpec
-from exospherehost.server.rules.topology import Topology
+from exospherehost._rules.model import GraphSpec, NodeSpec, Refused, StoreSpec
+from exospherehost._rules.state_inputs import Entry, EntryState, NextStateError, entry_states, plan_child, root_inputs
+from exospherehost._rules.topology import Topology
 
 MakeGraph = Callable[..., GraphSpec]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from exospherehost.server.rules import transitions
-from exospherehost.server.rules.model import FAILED, PENDING, SUCCESSFUL, TERMINAL, Refusal, Status
-from exospherehost.server.rules.transitions import Outcome
+from exospherehost._rules import transitions
+from exospherehost._rules.model import FAILED, PENDING, SUCCESSFUL, TERMINAL, Refusal, Status
+from exospherehost._rules.transitions import Outcome
 
 OTHERS_THAN_QUEUED = [status for status in Status if status is not Status.QUEUED]
 

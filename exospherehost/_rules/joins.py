@@ -24,14 +24,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from exospherehost.server.rules.model import (
-    FAILED,
-    PENDING,
-    GraphNodeSpec,
-    Status,
-    UniteStrategy,
-)
-from exospherehost.server.rules.topology import Topology
+from exospherehost._rules.model import FAILED, PENDING, GraphNodeSpec, Status, UniteStrategy
+from exospherehost._rules.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)

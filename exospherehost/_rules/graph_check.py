@@ -4,9 +4,9 @@ What :func:`check_fields` finds is answered with 422, what :func:`check_template
 :func:`verify` finds makes the version INVALID. :func:`hosted_differences` refuses nothing by itself.
 """
 
-from exospherehost.server.rules.graph_fields import check_fields
-from exospherehost.server.rules.graph_shape import check_template
-from exospherehost.server.rules.graph_verification import verify
-from exospherehost.server.rules.hosted import hosted_differences
+from exospherehost._rules.graph_fields import check_fields
+from exospherehost._rules.graph_shape import check_template
+from exospherehost._rules.graph_verification import verify
+from exospherehost._rules.hosted_differences import hosted_differences
 
 __all__ = ["check_fields", "check_template", "hosted_differences", "verify"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from exospherehost.server.rules.model import RetryPolicySpec, RetryStrategy
+from exospherehost._rules.model import RetryPolicySpec, RetryStrategy
 
 MAX_MILLISECONDS = 2**63 - 1
 """The largest delay or point in time that is stored: a signed 64-bit integer."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exospherehost.server.rules import cron
-from exospherehost.server.rules.json_values import as_list, as_object
-from exospherehost.server.rules.model import FieldIssue
+from exospherehost._rules import cron
+from exospherehost._rules.json_values import as_list, as_object
+from exospherehost._rules.model import FieldIssue
 
 RESERVED_IDENTIFIER = "store"
 

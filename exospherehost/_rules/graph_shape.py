@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from exospherehost.server.rules.model import GraphNodeSpec, GraphSpec
-from exospherehost.server.rules.placeholders import (
-    PlaceholderError,
-    StoreReference,
-    parse,
-)
-from exospherehost.server.rules.topology import Topology
+from exospherehost._rules.model import GraphNodeSpec, GraphSpec
+from exospherehost._rules.placeholders import PlaceholderError, StoreReference, parse
+from exospherehost._rules.topology import Topology
 
 
 def check_template(graph: GraphSpec, *, empty_secrets: Collection[str] = ()) -> list[str]:

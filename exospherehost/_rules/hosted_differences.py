@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from exospherehost.server.rules import retries
-from exospherehost.server.rules.model import GraphNodeSpec, GraphSpec
-from exospherehost.server.rules.placeholders import OutputReference, parse
-from exospherehost.server.rules.topology import Topology
+from exospherehost._rules import retries
+from exospherehost._rules.model import GraphNodeSpec, GraphSpec
+from exospherehost._rules.placeholders import OutputReference, parse
+from exospherehost._rules.topology import Topology
 
 _CRON_FIELDS_WITHOUT_SECONDS = 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from exospherehost.server.rules.json_values import as_object
+from exospherehost._rules.json_values import as_object
 
 # With one of these formats a text is read as something other than a plain string.
 _TYPED_FORMATS = (

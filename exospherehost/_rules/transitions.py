@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from exospherehost.server.rules.model import Refusal, Status
+from exospherehost._rules.model import Refusal, Status
 
 STATE_NOT_FOUND = Refusal(404, "State not found")
 RUN_NOT_FOUND = Refusal(404, "Run not found")

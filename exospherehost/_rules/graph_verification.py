@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from exospherehost.server.rules import cron, schemas
-from exospherehost.server.rules.model import GraphNodeSpec, GraphSpec, NodeSpec
-from exospherehost.server.rules.placeholders import OutputReference, parse
+from exospherehost._rules import cron, schemas
+from exospherehost._rules.model import GraphNodeSpec, GraphSpec, NodeSpec
+from exospherehost._rules.placeholders import OutputReference, parse
 
 
 def verify(graph: GraphSpec, registered: Mapping[tuple[str, str], NodeSpec], now: datetime) -> list[str]:

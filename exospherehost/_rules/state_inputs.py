@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from exospherehost.server.rules import schemas
-from exospherehost.server.rules.model import GraphSpec, NodeSpec, Refused
-from exospherehost.server.rules.placeholders import (
+from exospherehost._rules import schemas
+from exospherehost._rules.model import GraphSpec, NodeSpec, Refused
+from exospherehost._rules.placeholders import (
     OutputReference,
     PlaceholderError,
     Reference,
@@ -18,7 +18,7 @@ from exospherehost.server.rules.placeholders import (
     parse,
     render,
 )
-from exospherehost.server.rules.topology import Topology
+from exospherehost._rules.topology import Topology
 
 
 class NextStateError(Exception):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from exospherehost.server.rules.model import GraphNodeSpec, GraphSpec
+from exospherehost._rules.model import GraphNodeSpec, GraphSpec
 
 
 @dataclass(frozen=True, slots=True)
