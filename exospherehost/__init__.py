@@ -42,9 +42,9 @@ if _TYPE_CHECKING:
     from exospherehost._nodes.node import BaseNode, Execution, NodeContext
     from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
     from exospherehost._runs import Run, Transition
-    from exospherehost._runtime import Runtime
+    from exospherehost._runtime.runtime import Runtime
+    from exospherehost._runtime.stats import RuntimeStats
     from exospherehost._state_manager import StateManager
-    from exospherehost._stats import RuntimeStats
     from exospherehost._sync_state_manager import SyncStateManager
 
 __all__ = [

@@ -22,9 +22,9 @@ from exospherehost._errors import (
     TriggerOutcomeUnknownError,
 )
 from exospherehost._redaction import Redactor, validated_json
-from exospherehost._reports import Outcome
 from exospherehost._responses import described, read_extensions
 from exospherehost._retry import Backoff, is_transient, never_reached_the_service
+from exospherehost._runtime.outcomes import Outcome
 from exospherehost_client import errors as client_errors
 from exospherehost_client import models
 from exospherehost_client.api.graphs import delete_graph, get_graph, list_graphs, trigger_graph, upsert_graph

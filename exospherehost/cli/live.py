@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from exospherehost._runtime import Runtime
-from exospherehost._stats import RuntimeStats
+from exospherehost._runtime.runtime import Runtime
+from exospherehost._runtime.stats import RuntimeStats
 
 REFRESHES_PER_SECOND = 4
 RATE_SECONDS = 5.0

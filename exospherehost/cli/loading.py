@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from exospherehost._errors import ConfigurationError
-from exospherehost._runtime import Runtime
+from exospherehost._runtime.runtime import Runtime
 
 
 class LoadError(Exception):

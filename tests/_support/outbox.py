@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exospherehost._reports import Outcome
+from exospherehost._runtime.outcomes import Outcome
 
 
 class Outbox:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from exospherehost._stats import RuntimeStats
+from exospherehost._runtime.stats import RuntimeStats
 from exospherehost.cli.live import LiveLine, described
 from tests._support.command import COMMAND, TIMEOUT, Command
 from tests._support.eventually import eventually_sync

@@ -162,9 +162,9 @@ class Join(BaseNode):
 @pytest.fixture(autouse=True)
 def short_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop waits for a claim that the service holds."""
-    from exospherehost import _poller
+    from exospherehost._runtime import poller
 
-    monkeypatch.setattr(_poller, "LONGEST_HOLD", 1)
+    monkeypatch.setattr(poller, "LONGEST_HOLD", 1)
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,9 @@ STATES = 60
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost import _reporter
+    from exospherehost._runtime import reporter
 
-    monkeypatch.setattr(_reporter, "_BACKOFF", Backoff(initial=0.01, maximum=0.05))
+    monkeypatch.setattr(reporter, "_BACKOFF", Backoff(initial=0.01, maximum=0.05))
 
 
 class Closed:
@@ -68,9 +68,9 @@ async def stuck(closed: Closed, executed: list[str]) -> int:
 async def test_workers_wait_while_too_many_outcomes_are_undelivered(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, extensions: tuple[str, ...]
 ) -> None:
-    from exospherehost import _crew
+    from exospherehost._runtime import coordinator
 
-    monkeypatch.setattr(_crew, "MOST_UNDELIVERED_PER_WORKER", 3)
+    monkeypatch.setattr(coordinator, "MOST_UNDELIVERED_PER_WORKER", 3)
     service.document = offering(*extensions)
     executed: list[str] = []
     closed = Closed(service)
@@ -100,9 +100,9 @@ async def test_workers_wait_while_too_many_outcomes_are_undelivered(
 async def test_workers_wait_while_too_much_data_is_undelivered(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _reporter
+    from exospherehost._runtime import reporter
 
-    monkeypatch.setattr(_reporter, "MOST_UNDELIVERED_SIZE", 10_000)
+    monkeypatch.setattr(reporter, "MOST_UNDELIVERED_SIZE", 10_000)
     executed: list[str] = []
     closed = Closed(service)
     states = [service.put_state("Counts", {"text": "x" * 4_000}) for _ in range(20)]

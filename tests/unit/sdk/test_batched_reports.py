@@ -26,9 +26,9 @@ BROKEN = Answer(500, {"success": False, "detail": "broken"})
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost import _reporter
+    from exospherehost._runtime import reporter
 
-    monkeypatch.setattr(_reporter, "_BACKOFF", Backoff(initial=0.01, maximum=1.0))
+    monkeypatch.setattr(reporter, "_BACKOFF", Backoff(initial=0.01, maximum=1.0))
 
 
 @pytest.fixture
@@ -376,9 +376,9 @@ async def test_outcome_that_is_no_json_holds_up_no_other(batching: FakeStateMana
 async def test_request_has_no_more_than_so_many_reports(
     batching: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _reporter
+    from exospherehost._runtime import reporter
 
-    monkeypatch.setattr(_reporter, "LARGEST_BATCH", 3)
+    monkeypatch.setattr(reporter, "LARGEST_BATCH", 3)
     runtime = make_runtime(batching, Echo)
     async with reporting_together(batching, runtime, 8):
         await eventually(lambda: len(batching.reports) == 9)

@@ -22,12 +22,12 @@ from exospherehost import (
     RateLimitError,
     Timeouts,
     UnprocessableEntityError,
-    _poller,
 )
-from exospherehost._poller import FIRST_IDLE_WAIT, LONGEST_HOLD, Poller
 from exospherehost._retry import Backoff
+from exospherehost._runtime import poller
+from exospherehost._runtime.poller import FIRST_IDLE_WAIT, LONGEST_HOLD, Poller
+from exospherehost._runtime.stats import Counters
 from exospherehost._session import LEASE, WAIT
-from exospherehost._stats import Counters
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked
@@ -76,7 +76,7 @@ class Service:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_poller, "time", clock)
+    monkeypatch.setattr(poller, "time", clock)
     return clock
 
 
@@ -94,7 +94,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    stand_in(monkeypatch, _poller, "asyncio", timeout=timeout, sleep=sleep)
+    stand_in(monkeypatch, poller, "asyncio", timeout=timeout, sleep=sleep)
     return waits
 
 
@@ -339,9 +339,9 @@ async def test_claim_is_held_only_where_that_is_offered(service: FakeStateManage
 async def test_held_claim_starts_a_state_that_becomes_due(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _poller
+    from exospherehost._runtime import poller
 
-    monkeypatch.setattr(_poller, "LONGEST_HOLD", 1)
+    monkeypatch.setattr(poller, "LONGEST_HOLD", 1)
     service.document = offering("wait")
     service.holds = True
     async with running(make_runtime(service, Echo, poll_interval=60)):
@@ -357,9 +357,9 @@ async def test_held_claim_starts_a_state_that_becomes_due(
 async def test_report_makes_an_idle_runtime_look_at_once(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _poller
+    from exospherehost._runtime import poller
 
-    monkeypatch.setattr(_poller, "FIRST_IDLE_WAIT", 100.0)
+    monkeypatch.setattr(poller, "FIRST_IDLE_WAIT", 100.0)
     go_on = asyncio.Event()
 
     class First(BaseNode):
@@ -384,9 +384,9 @@ async def test_report_makes_an_idle_runtime_look_at_once(
 async def test_no_claim_is_held_while_a_node_is_at_its_limit(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _poller
+    from exospherehost._runtime import poller
 
-    monkeypatch.setattr(_poller, "LONGEST_HOLD", 1)
+    monkeypatch.setattr(poller, "LONGEST_HOLD", 1)
     go_on = asyncio.Event()
 
     class Limited(BaseNode):
@@ -453,9 +453,9 @@ AT_FIRST: dict[str, Answer] = {
 async def test_registration_outlasts_an_outage(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Answer
 ) -> None:
-    from exospherehost import _run
+    from exospherehost._runtime import lifecycle
 
-    monkeypatch.setattr(_run, "_REGISTRATION", Backoff(initial=0.01, maximum=0.01))
+    monkeypatch.setattr(lifecycle, "_REGISTRATION", Backoff(initial=0.01, maximum=0.01))
     faults = iter([fault] * 4)
     service.before = lambda asked: next(faults, None) if asked.method == "PUT" else None
 
@@ -489,9 +489,9 @@ async def test_retry_after_of_a_refused_registration_is_waited_for(service: Fake
 async def test_service_that_does_not_answer_the_registration_is_asked_again(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _run
+    from exospherehost._runtime import lifecycle
 
-    monkeypatch.setattr(_run, "_REGISTRATION", Backoff(initial=0.01, maximum=0.01))
+    monkeypatch.setattr(lifecycle, "_REGISTRATION", Backoff(initial=0.01, maximum=0.01))
     go_on = threading.Event()
 
     def silent(asked: Asked) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from exospherehost import BaseNode, _poller
-from exospherehost._poller import Poller
-from exospherehost._stats import Counters
+from exospherehost import BaseNode
+from exospherehost._runtime import poller
+from exospherehost._runtime.poller import Poller
+from exospherehost._runtime.stats import Counters
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import DROP, Answer, Asked
@@ -132,10 +133,10 @@ OUTAGES: dict[str, Answer] = {
 async def test_outage_logs_one_warning_and_one_recovery(
     service: FakeStateManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, outage: Answer
 ) -> None:
-    from exospherehost import _poller
     from exospherehost._retry import Backoff
+    from exospherehost._runtime import poller
 
-    monkeypatch.setattr(_poller, "_FAULTS", Backoff(initial=0.01, maximum=0.01))
+    monkeypatch.setattr(poller, "_FAULTS", Backoff(initial=0.01, maximum=0.01))
     failed = threading.Semaphore(0)
     over = False
 
@@ -162,10 +163,10 @@ async def test_outage_logs_one_warning_and_one_recovery(
 async def test_second_outage_is_logged_again(
     service: FakeStateManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _poller
     from exospherehost._retry import Backoff
+    from exospherehost._runtime import poller
 
-    monkeypatch.setattr(_poller, "_FAULTS", Backoff(initial=0.01, maximum=0.01))
+    monkeypatch.setattr(poller, "_FAULTS", Backoff(initial=0.01, maximum=0.01))
     broken = True
     service.before = lambda asked: DROP if broken and asked.path.endswith("/enqueue") else None
 
@@ -198,7 +199,7 @@ async def test_wait_after_a_failure_is_bounded(retry_after: float | None, monkey
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    stand_in(monkeypatch, _poller, "asyncio", sleep=sleep)
+    stand_in(monkeypatch, poller, "asyncio", sleep=sleep)
     error = RateLimitError("m", status_code=429, detail="m", retry_after=retry_after)
     session: Any = _FailingSession(error)
     poller = Poller(session, Counters(), batch_size=1, poll_interval=1.0, lease=None, read_timeout=30.0)

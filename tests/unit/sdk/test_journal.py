@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from exospherehost import BaseNode, ConfigurationError, _journal
-from exospherehost import _reports as reports
-from exospherehost._journal import Journal, JournalError
-from exospherehost._reports import Outcome
+from exospherehost import BaseNode, ConfigurationError
 from exospherehost._retry import Backoff
+from exospherehost._runtime import journal
+from exospherehost._runtime import outcomes as reports
+from exospherehost._runtime.journal import Journal, JournalError
+from exospherehost._runtime.outcomes import Outcome
 from exospherehost_client import bodies
 from tests._support.command import Command
 from tests._support.eventually import eventually
@@ -316,9 +317,9 @@ async def test_settled_states_leave_nothing(service: FakeStateManager, path: Pat
 
 
 async def test_lost_lease_is_forgotten(service: FakeStateManager, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost import _leases
+    from exospherehost._runtime import lease_keeper
 
-    monkeypatch.setattr(_leases, "RENEWALS_PER_LEASE", 50)
+    monkeypatch.setattr(lease_keeper, "RENEWALS_PER_LEASE", 50)
     service.document = offering("lease")
     held = Held()
     async with running(make_runtime(service, held.node(), journal=path, lease=1)):
@@ -448,7 +449,7 @@ class Disk:
             self._connections.append(connection)
             return connection
 
-        stand_in(monkeypatch, _journal, "sqlite3", connect=remembering)
+        stand_in(monkeypatch, journal, "sqlite3", connect=remembering)
 
     def refuse(self, *, refuses: bool = True) -> None:
         (connection,) = self._connections
@@ -457,9 +458,9 @@ class Disk:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    from exospherehost import _crew
+    from exospherehost._runtime import coordinator
 
-    monkeypatch.setattr(_crew, "_JOURNAL_FAULTS", Backoff(initial=0.01, maximum=0.02))
+    monkeypatch.setattr(coordinator, "_JOURNAL_FAULTS", Backoff(initial=0.01, maximum=0.02))
     return Disk(monkeypatch)
 
 

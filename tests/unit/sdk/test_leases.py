@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from exospherehost import APIConnectionError, BaseNode, NotFoundError, ReQueueAfterSignal, _leases
+from exospherehost import APIConnectionError, BaseNode, NotFoundError, ReQueueAfterSignal
 from exospherehost._httpx_carrier import MAX_CONNECTIONS
-from exospherehost._leases import LARGEST_RENEWAL, LeaseKeeper
-from exospherehost._reporter import CONCURRENT_REPORTS
+from exospherehost._runtime import lease_keeper
+from exospherehost._runtime.lease_keeper import LARGEST_RENEWAL, LeaseKeeper
+from exospherehost._runtime.reporter import CONCURRENT_REPORTS
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked
@@ -26,9 +27,9 @@ from tests._support.stand_in import stand_in
 @pytest.fixture
 def leasing(service: FakeStateManager, monkeypatch: pytest.MonkeyPatch) -> FakeStateManager:
     """A service with leases, whose leases of a second are renewed often."""
-    from exospherehost import _leases
+    from exospherehost._runtime import lease_keeper
 
-    monkeypatch.setattr(_leases, "RENEWALS_PER_LEASE", 50)
+    monkeypatch.setattr(lease_keeper, "RENEWALS_PER_LEASE", 50)
     service.document = offering("lease")
     return service
 
@@ -307,10 +308,10 @@ async def test_service_that_has_no_leases_any_more_is_not_asked_for_them(
 
 
 async def test_outcome_on_its_way_keeps_its_lease(leasing: FakeStateManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost import _reporter
     from exospherehost._retry import Backoff
+    from exospherehost._runtime import reporter
 
-    monkeypatch.setattr(_reporter, "_BACKOFF", Backoff(initial=0.01, maximum=0.01))
+    monkeypatch.setattr(reporter, "_BACKOFF", Backoff(initial=0.01, maximum=0.01))
     refusing = True
     leasing.before = lambda asked: DROP if refusing and asked.path.endswith("/executed") else None
     state_id = leasing.put_state("Echo", {"text": "x"})
@@ -411,7 +412,7 @@ async def keep(
         if len(waits) > turns:
             raise asyncio.CancelledError
 
-    stand_in(monkeypatch, _leases, "asyncio", sleep=sleep)
+    stand_in(monkeypatch, lease_keeper, "asyncio", sleep=sleep)
     session: Any = renewals
     keeper = LeaseKeeper(session, 30.0, lambda: held, lambda state_id, holding: lost.append((state_id, holding)))
     with pytest.raises(asyncio.CancelledError):

@@ -154,7 +154,7 @@ async def test_it_is_left_when_the_task_is_cancelled(service: FakeStateManager, 
 async def test_it_is_left_when_the_runtime_fails(
     service: FakeStateManager, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost._poller import Poller
+    from exospherehost._runtime.poller import Poller
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a fault of the package")

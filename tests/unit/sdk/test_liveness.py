@@ -14,9 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from exospherehost import BaseNode, ConfigurationError, Runtime, _liveness
-from exospherehost._liveness import Liveness, parse_address
-from exospherehost._stats import RuntimeStats
+from exospherehost import BaseNode, ConfigurationError, Runtime
+from exospherehost._runtime import liveness
+from exospherehost._runtime.liveness import Liveness, parse_address
+from exospherehost._runtime.stats import RuntimeStats
 from tests._support.eventually import eventually, eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import Answer
@@ -120,7 +121,7 @@ async def test_any_other_path_is_404(path: str, service: FakeStateManager) -> No
 async def test_blocked_event_loop_is_neither_live_nor_ready(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_liveness, "BLOCKED_AFTER_SECONDS", 0.4)
+    monkeypatch.setattr(liveness, "BLOCKED_AFTER_SECONDS", 0.4)
     Blocks.released.clear()
     runtime = observable(service, Blocks)
     answers: dict[str, httpx.Response] = {}
@@ -194,7 +195,7 @@ async def test_it_is_live_and_not_ready_while_it_drains(service: FakeStateManage
 async def test_connection_that_asks_nothing_does_not_hold_the_end_up(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_liveness._Handler, "timeout", 3_600)
+    monkeypatch.setattr(liveness._Handler, "timeout", 3_600)
     runtime = observable(service, Empty)
     async with running(runtime):
         address = await eventually(lambda: runtime.liveness_address)

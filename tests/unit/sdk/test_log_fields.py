@@ -15,11 +15,12 @@ import pytest
 from pydantic import BaseModel
 
 import exospherehost
-from exospherehost import BaseNode, _reports
-from exospherehost._journal import Journal
-from exospherehost._reports import Outcome
-from exospherehost._stats import Counters
-from exospherehost._workers import Workers
+from exospherehost import BaseNode
+from exospherehost._runtime import outcomes
+from exospherehost._runtime.journal import Journal
+from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.stats import Counters
+from exospherehost._runtime.worker_pool import Workers
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
@@ -141,7 +142,7 @@ async def test_state_of_an_earlier_run_has_what_the_journal_knows(
 ) -> None:
     async with Journal(tmp_path / "journal.db", "ns") as journal:
         await journal.claimed(["unfinished"])
-        await journal.outcome(_reports.executed("finished", [], (), 0, {}))
+        await journal.outcome(outcomes.executed("finished", [], (), 0, {}))
     service.before = lambda asked: Answer(404, {"detail": "no"}) if "/state/" in asked.path else None
     runtime = make_runtime(service, Succeeds, journal=tmp_path / "journal.db")
     async with running(runtime):

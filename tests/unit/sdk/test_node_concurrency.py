@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import pytest
 
-from exospherehost import BaseNode, Execution, GraphNodeModel, Runtime, StateManager, _poller
+from exospherehost import BaseNode, Execution, GraphNodeModel, Runtime, StateManager
+from exospherehost._runtime import poller
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost_client.api.runs import get_run_graph
 from tests._support.eventually import eventually
@@ -245,7 +246,7 @@ async def test_no_claim_is_sent_while_every_node_is_at_its_limit(service: FakeSt
 
 async def test_next_state_is_claimed_at_once(service: FakeStateManager, monkeypatch: pytest.MonkeyPatch) -> None:
     # So long that only what frees a place can bring the next claim.
-    monkeypatch.setattr(_poller, "FIRST_IDLE_WAIT", 1_000.0)
+    monkeypatch.setattr(poller, "FIRST_IDLE_WAIT", 1_000.0)
     states = put(service, One, 3)
 
     async with running(make_runtime(service, One, Echo, poll_interval=1_000)):
@@ -279,7 +280,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerThr
 
 
 async def test_on_a_real_service(server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_poller, "LONGEST_HOLD", 1)
+    monkeypatch.setattr(poller, "LONGEST_HOLD", 1)
     manager = StateManager("ns", server.url, KEY)
     runtime = Runtime("ns", "rt", [Two, Echo], server.url, KEY, workers=6, poll_interval=0.05)
 

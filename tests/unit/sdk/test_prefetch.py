@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from exospherehost import BaseNode, Runtime
-from exospherehost._reports import Outcome
-from exospherehost._stats import Counters
-from exospherehost._workers import PREFETCH_SECONDS, Workers
+from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.stats import Counters
+from exospherehost._runtime.worker_pool import PREFETCH_SECONDS, Workers
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
@@ -50,9 +50,9 @@ async def work_off(service: FakeStateManager, samples: Samples, seconds: float, 
 async def test_slow_nodes_hold_no_more_states_than_there_are_workers(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _workers
+    from exospherehost._runtime import worker_pool
 
-    monkeypatch.setattr(_workers, "PREFETCH_SECONDS", 0.001)
+    monkeypatch.setattr(worker_pool, "PREFETCH_SECONDS", 0.001)
     samples = Samples()
 
     await work_off(service, samples, 0.01, states=30, workers=3, batch_size=8)

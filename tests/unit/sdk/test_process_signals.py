@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exospherehost._runtime import ONE_STOP_SECONDS
+from exospherehost._runtime.runtime import ONE_STOP_SECONDS
 from tests._support.eventually import eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.runtimes import KEY

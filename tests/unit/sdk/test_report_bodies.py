@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import BaseModel
 
-from exospherehost._reports import Kind, Outcome, errored, executed, from_journal, handed_back, pruned
+from exospherehost._runtime.outcomes import Kind, Outcome, errored, executed, from_journal, handed_back, pruned
 from exospherehost_client import models
 
 OUTCOMES: dict[Kind, list[tuple[Outcome, type[BaseModel]]]] = {

@@ -24,9 +24,9 @@ BROKEN = Answer(500, {"success": False, "detail": "broken"})
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost import _reporter
+    from exospherehost._runtime import reporter
 
-    monkeypatch.setattr(_reporter, "_BACKOFF", Backoff(initial=0.01, maximum=0.05))
+    monkeypatch.setattr(reporter, "_BACKOFF", Backoff(initial=0.01, maximum=0.05))
 
 
 def attempts(service: FakeStateManager, state_id: str) -> int:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from exospherehost import BaseNode, PruneSignal
-from exospherehost._reports import output_fields, oversize, size_of
+from exospherehost._runtime.outcomes import output_fields, oversize, size_of
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, Report, offering
 from tests._support.http_service import Asked
@@ -22,9 +22,9 @@ LIMIT = 1_000
 
 @pytest.fixture
 def _small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost import _reports
+    from exospherehost._runtime import outcomes
 
-    monkeypatch.setattr(_reports, "MAX_REPORT_BYTES", LIMIT)
+    monkeypatch.setattr(outcomes, "MAX_REPORT_BYTES", LIMIT)
 
 
 class Texts(BaseModel):
@@ -117,9 +117,9 @@ def test_size_counts_what_is_no_text_as_json() -> None:
 async def test_request_has_no_more_than_so_much_data(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, size: int, expected: list[int]
 ) -> None:
-    from exospherehost import _reporter
+    from exospherehost._runtime import reporter
 
-    monkeypatch.setattr(_reporter, "LARGEST_BATCH_SIZE", 1_000)
+    monkeypatch.setattr(reporter, "LARGEST_BATCH_SIZE", 1_000)
     service.document = offering("batch-report")
     reached, go_on = threading.Event(), threading.Event()
 

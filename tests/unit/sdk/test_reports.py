@@ -47,10 +47,10 @@ async def test_report_is_sent_again_after_a_transient_fault(service: FakeStateMa
 
 
 async def test_report_outlasts_many_failures(service: FakeStateManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost import _reporter
     from exospherehost._retry import Backoff
+    from exospherehost._runtime import reporter
 
-    monkeypatch.setattr(_reporter, "_BACKOFF", Backoff(maximum=0.01))
+    monkeypatch.setattr(reporter, "_BACKOFF", Backoff(maximum=0.01))
     faults(service, "executed", *[BROKEN] * 40)
     state_id = service.put_state("Echo", {"text": "x"})
 

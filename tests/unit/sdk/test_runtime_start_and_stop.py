@@ -296,9 +296,9 @@ async def test_report_in_flight_is_finished_when_the_task_is_cancelled(service: 
 async def test_service_that_is_gone_does_not_hold_up_the_end_for_ever(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from exospherehost import _crew
+    from exospherehost._runtime import coordinator
 
-    monkeypatch.setattr(_crew, "LAST_REPORTS_SECONDS", 0.2)
+    monkeypatch.setattr(coordinator, "LAST_REPORTS_SECONDS", 0.2)
     for _ in range(3):
         service.put_state("Waits")
     service.put_state("Echo", {"text": "x"})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exospherehost._retry import Backoff
-from exospherehost._secrets import FRESH_SECONDS, SecretReader
+from exospherehost._runtime.secret_reader import FRESH_SECONDS, SecretReader
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
@@ -125,9 +125,9 @@ async def test_refusal_is_the_error_of_its_state_and_is_not_remembered(service: 
 async def test_lost_lease_of_the_state_that_reads_leaves_the_others_their_secrets(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _leases
+    from exospherehost._runtime import lease_keeper
 
-    monkeypatch.setattr(_leases, "RENEWALS_PER_LEASE", 50)
+    monkeypatch.setattr(lease_keeper, "RENEWALS_PER_LEASE", 50)
     service.document = offering("lease", "context")
     reached, go_on = threading.Event(), threading.Event()
 
@@ -186,10 +186,10 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    from exospherehost import _secrets
+    from exospherehost._runtime import secret_reader
 
     clock = Clock()
-    monkeypatch.setattr(_secrets, "time", clock)
+    monkeypatch.setattr(secret_reader, "time", clock)
     return clock
 
 
@@ -249,9 +249,9 @@ async def test_cancelled_reader_does_not_end_the_reading() -> None:
 
 
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost import _secrets
+    from exospherehost._runtime import secret_reader
 
-    monkeypatch.setattr(_secrets, "_MOST_KEPT", 10)
+    monkeypatch.setattr(secret_reader, "_MOST_KEPT", 10)
     reader, secrets = make_reader()
     for number in range(100):
         await reader.read(claimed("a", run=f"run-{number}"))

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from exospherehost import BaseNode, PruneSignal, ReQueueAfterSignal, _poller
+from exospherehost import BaseNode, PruneSignal, ReQueueAfterSignal
 from exospherehost._errors import APIConnectionError
-from exospherehost._poller import Poller
+from exospherehost._runtime import poller
+from exospherehost._runtime.poller import Poller
+from exospherehost._runtime.stats import Counters, RuntimeStats
 from exospherehost._session import WAIT
-from exospherehost._stats import Counters, RuntimeStats
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
@@ -154,7 +155,7 @@ class Service:
 @pytest.fixture
 def claim(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     async def latencies(service: Service, *claims: tuple[float, int]) -> list[float | None]:
-        stand_in(monkeypatch, _poller, "time", monotonic=lambda: service.now)
+        stand_in(monkeypatch, poller, "time", monotonic=lambda: service.now)
         counters = Counters()
         poller = Poller(service, counters, batch_size=4, poll_interval=1, lease=None, read_timeout=40)  # type: ignore[arg-type]
         told = []

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from exospherehost import BaseNode, GraphNodeModel, PruneSignal, ReQueueAfterSignal, Runtime, StateManager, _crew
+from exospherehost import BaseNode, GraphNodeModel, PruneSignal, ReQueueAfterSignal, Runtime, StateManager
+from exospherehost._runtime import coordinator
 from exospherehost._session import Session
 from exospherehost.server import ServerSettings, ServerThread
 from tests._support.eventually import eventually
@@ -148,7 +149,7 @@ async def test_reports_that_are_being_retried_are_delivered_within_the_grace_per
     service: FakeStateManager, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that it is the grace period, and not what is granted after it, in which they are delivered.
-    monkeypatch.setattr(_crew, "LAST_REPORTS_SECONDS", 0.05)
+    monkeypatch.setattr(coordinator, "LAST_REPORTS_SECONDS", 0.05)
     down = Answer(503, {"success": False, "detail": "down"}) if fault == "refused" else DROP
     service.before = lambda asked: down if "/state/" in asked.path else None
     states = [service.put_state("Echo", {"text": str(number)}) for number in range(5)]
@@ -172,7 +173,7 @@ async def test_reports_that_are_being_retried_are_delivered_within_the_grace_per
 async def test_service_that_does_not_come_back_is_not_waited_for_longer(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_crew, "LAST_REPORTS_SECONDS", 0.1)
+    monkeypatch.setattr(coordinator, "LAST_REPORTS_SECONDS", 0.1)
     service.before = lambda asked: DROP if "/state/" in asked.path else None
     state_id = service.put_state("Echo", {"text": "x"})
     runtime = make_runtime(service, Echo, grace_period=0.1)
@@ -270,7 +271,7 @@ async def test_end_is_logged_with_counts(service: FakeStateManager, caplog: pyte
 async def test_node_that_ignores_its_cancellation_does_not_hold_up_the_end(
     service: FakeStateManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exospherehost._workers.CANCEL_SECONDS", 0.1)
+    monkeypatch.setattr("exospherehost._runtime.worker_pool.CANCEL_SECONDS", 0.1)
     started, release = asyncio.Event(), asyncio.Event()
 
     class Stubborn(BaseNode):

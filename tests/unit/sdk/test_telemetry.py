@@ -361,10 +361,10 @@ print(json.dumps([name for name in sys.modules if name.startswith("opentelemetry
 
 def test_fault_of_another_module_is_not_taken_for_a_missing_api(service: FakeStateManager) -> None:
     program = f"""{NODES}
-sys.modules["exospherehost._opentelemetry"] = None
+sys.modules["exospherehost._runtime.opentelemetry"] = None
 try:
     asyncio.run(Runtime("ns", "rt", NODES).run())
 except ModuleNotFoundError as error:
     print(json.dumps(error.name))
 """
-    assert start(service, program) == "exospherehost._opentelemetry"
+    assert start(service, program) == "exospherehost._runtime.opentelemetry"

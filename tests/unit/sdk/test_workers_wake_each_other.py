@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exospherehost import _reports
 from exospherehost._nodes.node import BaseNode
-from exospherehost._reports import Outcome
-from exospherehost._stats import Counters
-from exospherehost._workers import Workers
+from exospherehost._runtime import outcomes
+from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.stats import Counters
+from exospherehost._runtime.worker_pool import Workers
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.outbox import Outbox
@@ -32,7 +32,7 @@ class Executes:
     async def execute(self, state: ClaimedState, _is_given_up: Callable[[], bool]) -> Outcome:
         if state.identifier != "quick":
             await self.go_on.wait()
-        return _reports.executed(state.state_id, [], (), 0, {})
+        return outcomes.executed(state.state_id, [], (), 0, {})
 
 
 def states(identifier: str, first: int, count: int) -> list[ClaimedState]:

@@ -11,15 +11,15 @@ from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel, ValidationError
 
-from exospherehost import _reports
 from exospherehost._errors import APIError
-from exospherehost._execution import Rooms, TimedOut
 from exospherehost._nodes.node import BaseNode, NodeContext, declares_secrets
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
-from exospherehost._processes import ProcessFailure, ProcessTimeout
 from exospherehost._redaction import Redactor, describe_exception, describe_refusal, validated
-from exospherehost._reports import Outcome
-from exospherehost._secrets import SecretReader
+from exospherehost._runtime import outcomes
+from exospherehost._runtime.node_runner import Rooms, TimedOut
+from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.process_pool import ProcessFailure, ProcessTimeout
+from exospherehost._runtime.secret_reader import SecretReader
 from exospherehost._session import Session
 from exospherehost_client.models import ClaimedState, PruneRequest
 
@@ -132,7 +132,7 @@ class Executor:
             known = self._nodes.get(state.node_name)
             if known is None:
                 unknown = f"this runtime has no node {state.node_name!r}; it has {', '.join(self._nodes)}"
-                return _reports.errored(state_id, unknown, fields=fields)
+                return outcomes.errored(state_id, unknown, fields=fields)
             node = known.make()
             node.inputs = validated(known.inputs, state.inputs, _StateError)
             if known.has_secrets:
@@ -151,24 +151,24 @@ class Executor:
                 self._shared,
             )
             outputs = known.dumped(await self._rooms.call(node, partial(self._blocked, state), protected))
-            size = _checked_size(outputs, _reports.output_fields)
-            return _reports.executed(state_id, outputs, protected, size, fields)
+            size = _checked_size(outputs, outcomes.output_fields)
+            return outcomes.executed(state_id, outputs, protected, size, fields)
         except PruneSignal as signal:
             try:
                 # Of what a node prunes with there is no model of the user's.
                 data = PruneRequest.model_validate({"data": signal.data}).data
-                size = _checked_size([data], _reports.data_fields)
-                return _reports.pruned(state_id, data, protected, size, fields)
+                size = _checked_size([data], outcomes.data_fields)
+                return outcomes.pruned(state_id, data, protected, size, fields)
             except (_StateError, ValidationError) as error:
                 problem = f"the pruned report cannot be delivered: {describe_refusal(error, Redactor(protected))}"
             text = self._told(state, _StateError(problem), Redactor(protected))
         except ReQueueAfterSignal as signal:
-            return _reports.requeued(state_id, signal.delay_ms, protected, fields)
+            return outcomes.requeued(state_id, signal.delay_ms, protected, fields)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and is_given_up():
                 raise
             text = self._told(state, error, Redactor(protected))
-        return _reports.errored(state_id, text, protected, fields)
+        return outcomes.errored(state_id, text, protected, fields)
 
     def _blocked(self, state: ClaimedState, seconds: float) -> None:
         logger.warning(
@@ -221,7 +221,7 @@ def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
 
 def handed_back(namespace: str, state: ClaimedState) -> Outcome:
     """The outcome of a state that was claimed and is not executed here."""
-    return _reports.handed_back(state.state_id, log_fields(namespace, state))
+    return outcomes.handed_back(state.state_id, log_fields(namespace, state))
 
 
 def _checked_size(
@@ -233,8 +233,8 @@ def _checked_size(
         data: the fields, by output.
         with_places: gives them named by their places in the report, which only a refusal needs.
     """
-    size = _reports.size_of(data)
+    size = outcomes.size_of(data)
     # A character has four bytes at the most: only what might be too large is counted in bytes.
-    if 4 * size > _reports.MAX_REPORT_BYTES and (problem := _reports.oversize(with_places(data))):
+    if 4 * size > outcomes.MAX_REPORT_BYTES and (problem := outcomes.oversize(with_places(data))):
         raise _StateError(problem)
     return size

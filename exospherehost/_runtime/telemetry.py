@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from exospherehost._stats import Counters
-from exospherehost._workers import Executes
+from exospherehost._runtime.stats import Counters
+from exospherehost._runtime.worker_pool import Executes
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def observed(
     """
     try:
         # Only here, so that it costs nothing where no runtime runs.
-        from exospherehost._opentelemetry import ObservedExecutor, metered  # noqa: PLC0415
+        from exospherehost._runtime.opentelemetry import ObservedExecutor, metered  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "opentelemetry":
             raise

@@ -14,9 +14,9 @@ from typing import Any, Self
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from exospherehost import _reports
 from exospherehost._errors import ConfigurationError, ExosphereError
-from exospherehost._reports import Outcome
+from exospherehost._runtime import outcomes
+from exospherehost._runtime.outcomes import Outcome
 
 _VERSION = 1
 _SCHEMA = (
@@ -98,7 +98,7 @@ class Journal:
         except (ValueError, TypeError, RecursionError) as error:
             # The service cannot take it either, and is told of an error instead.
             lost = f"the {outcome.kind} report cannot be delivered: it is no JSON ({type(error).__name__})"
-            text = _json(_reports.errored(outcome.state_id, lost))
+            text = _json(outcomes.errored(outcome.state_id, lost))
         await self._write(_OUTCOME, [(outcome.state_id, text)])
 
     async def probe(self) -> None:
@@ -193,10 +193,10 @@ def _json(outcome: Outcome) -> str:
 
 def _read(state_id: str, text: str) -> Outcome:
     try:
-        return _reports.from_journal(text)
+        return outcomes.from_journal(text)
     except ValidationError:
         # Nested deeper than JSON is read, for instance: it must not keep the runtime from starting.
-        return _reports.errored(state_id, "the outcome that the journal kept cannot be read")
+        return outcomes.errored(state_id, "the outcome that the journal kept cannot be read")
 
 
 def _check(connection: sqlite3.Connection, where: str) -> None:

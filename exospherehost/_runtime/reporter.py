@@ -9,13 +9,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from exospherehost import _reports
 from exospherehost._errors import APIError, APIStatusError
 from exospherehost._redaction import describe_refusal
-from exospherehost._reports import Outcome
 from exospherehost._retry import Backoff, is_transient, is_transient_status, never_reached_the_service
+from exospherehost._runtime import outcomes
+from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.stats import Counters
 from exospherehost._session import BATCH_REPORT, Session
-from exospherehost._stats import Counters
 from exospherehost_client.models import StateReportResult
 
 logger = logging.getLogger(__name__)
@@ -315,7 +315,7 @@ class Reporter:
             extra=outcome.fields,
         )
         self._size -= outcome.size
-        item.outcome = _reports.errored(outcome.state_id, text, outcome.protected, outcome.fields)
+        item.outcome = outcomes.errored(outcome.state_id, text, outcome.protected, outcome.fields)
         self._queue.append(item)
         self._work.set()
 

@@ -20,11 +20,11 @@ from exospherehost._config import ClientCertificate, Timeouts
 from exospherehost._errors import ConfigurationError
 from exospherehost._logging import configure_default_logging
 from exospherehost._nodes.node import BaseNode, check_nodes
-from exospherehost._plan import Plan
-from exospherehost._stats import Counters, RuntimeStats
+from exospherehost._runtime.settings import Plan
+from exospherehost._runtime.stats import Counters, RuntimeStats
 
 if TYPE_CHECKING:
-    from exospherehost._liveness import Liveness
+    from exospherehost._runtime.liveness import Liveness
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +215,7 @@ class Runtime:
             if self._stopping:
                 stop_asked.set()
         # Not before: what only a run needs takes tens of milliseconds to load.
-        from exospherehost._run import run_until  # noqa: PLC0415
+        from exospherehost._runtime.lifecycle import run_until  # noqa: PLC0415
 
         self._counters = Counters()
         try:
@@ -328,7 +328,7 @@ def _fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _maker_of_liveness(address: str) -> Callable[[Callable[[], RuntimeStats], Callable[[], bool]], Liveness]:
     # Only here, since most programs have none and would load an HTTP server with it.
-    from exospherehost._liveness import Liveness, parse_address  # noqa: PLC0415
+    from exospherehost._runtime.liveness import Liveness, parse_address  # noqa: PLC0415
 
     return partial(Liveness, parse_address(address))
 

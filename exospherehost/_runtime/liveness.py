@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from exospherehost._errors import ConfigurationError
-from exospherehost._stats import RuntimeStats
+from exospherehost._runtime.stats import RuntimeStats
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from exospherehost._nodes.node import BaseNode
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
 
 if TYPE_CHECKING:
-    from exospherehost._processes import Processes
+    from exospherehost._runtime.process_pool import Processes
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Rooms:
     async def __aenter__(self) -> Self:
         if self._most_processes:
             # Only here, because most runtimes have none.
-            from exospherehost._processes import Processes  # noqa: PLC0415
+            from exospherehost._runtime.process_pool import Processes  # noqa: PLC0415
 
             self._processes = Processes(self._most_processes)
             await self._processes.start()

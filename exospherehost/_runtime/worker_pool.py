@@ -9,11 +9,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from exospherehost import _reports
-from exospherehost._executor import handed_back, log_fields
 from exospherehost._nodes.node import BaseNode
-from exospherehost._reports import Outcome
-from exospherehost._stats import Counters
+from exospherehost._runtime import outcomes
+from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.state_executor import handed_back, log_fields
+from exospherehost._runtime.stats import Counters
 from exospherehost_client.models import ClaimedState
 
 logger = logging.getLogger(__name__)
@@ -284,7 +284,7 @@ class Workers:
             fields = log_fields(self._namespace, state)
             logger.exception("event=worker_failed state_id=%s", state.state_id, extra=fields)
             text = f"the runtime could not execute this state: {type(error).__name__}; its log says more"
-            return _reports.errored(state.state_id, text, fields=fields)
+            return outcomes.errored(state.state_id, text, fields=fields)
         self._note_duration(time.monotonic() - began)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(

@@ -15,9 +15,9 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanKind, Status, StatusCo
 from opentelemetry.util.types import AttributeValue
 
 from exospherehost._config import VERSION
-from exospherehost._reports import Outcome
-from exospherehost._stats import Counters
-from exospherehost._workers import Executes
+from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.stats import Counters
+from exospherehost._runtime.worker_pool import Executes
 from exospherehost_client.models import ClaimedState
 
 SCOPE = "exospherehost"

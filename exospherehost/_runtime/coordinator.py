@@ -7,18 +7,18 @@ import logging
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
-from exospherehost import _reports
-from exospherehost._executor import handed_back, log_fields
-from exospherehost._journal import Journal, JournalError
-from exospherehost._leases import RENEWALS_PER_LEASE, LeaseKeeper
 from exospherehost._nodes.node import BaseNode
-from exospherehost._poller import Claim, Poller
-from exospherehost._reporter import Reporter
-from exospherehost._reports import Outcome
 from exospherehost._retry import Backoff
+from exospherehost._runtime import outcomes
+from exospherehost._runtime.journal import Journal, JournalError
+from exospherehost._runtime.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper
+from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.poller import Claim, Poller
+from exospherehost._runtime.reporter import Reporter
+from exospherehost._runtime.state_executor import handed_back, log_fields
+from exospherehost._runtime.stats import Counters
+from exospherehost._runtime.worker_pool import Executes, Workers
 from exospherehost._session import Session
-from exospherehost._stats import Counters
-from exospherehost._workers import Executes, Workers
 from exospherehost_client.models import ClaimedState
 
 logger = logging.getLogger(__name__)
@@ -259,7 +259,7 @@ class Crew:
             outcome.fields = self._fields_of(outcome.state_id)
             self._reporter.submit_now(outcome, may_have_arrived=True)
         for state_id in unfinished:
-            self._reporter.submit_now(_reports.handed_back(state_id, self._fields_of(state_id)))
+            self._reporter.submit_now(outcomes.handed_back(state_id, self._fields_of(state_id)))
         if outcomes or unfinished:
             logger.info("event=journal_recovered outcomes=%d unfinished=%d", len(outcomes), len(unfinished))
 

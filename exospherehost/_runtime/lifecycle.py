@@ -9,18 +9,18 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 from exospherehost._carrier import fastest_carrier
-from exospherehost._crew import Crew
 from exospherehost._errors import APIError, APIResponseError, ConfigurationError
-from exospherehost._execution import Rooms
-from exospherehost._executor import Executor
-from exospherehost._journal import Journal
 from exospherehost._nodes.node import secret_names
-from exospherehost._plan import Plan
-from exospherehost._poller import Poller
 from exospherehost._retry import Backoff, is_transient
+from exospherehost._runtime.coordinator import Crew
+from exospherehost._runtime.journal import Journal
+from exospherehost._runtime.node_runner import Rooms
+from exospherehost._runtime.poller import Poller
+from exospherehost._runtime.settings import Plan
+from exospherehost._runtime.state_executor import Executor
+from exospherehost._runtime.stats import Counters
+from exospherehost._runtime.telemetry import observed
 from exospherehost._session import Session
-from exospherehost._stats import Counters
-from exospherehost._telemetry import observed
 from exospherehost_client import models
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from exospherehost._errors import APIError, APIStatusError
 from exospherehost._retry import Backoff
+from exospherehost._runtime.stats import Counters
 from exospherehost._session import LEASE, WAIT, Session
-from exospherehost._stats import Counters
 from exospherehost_client.models import ClaimedState
 
 logger = logging.getLogger(__name__)

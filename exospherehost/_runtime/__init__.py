@@ -1,0 +1,1 @@
+"""The runtime: claims states, executes their nodes and reports the outcomes."""
