@@ -41,11 +41,11 @@ if _TYPE_CHECKING:
     )
     from exospherehost._nodes.node import BaseNode, Execution, NodeContext
     from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
-    from exospherehost._runs import Run, Transition
     from exospherehost._runtime.runtime import Runtime
     from exospherehost._runtime.stats import RuntimeStats
-    from exospherehost._state_manager import StateManager
-    from exospherehost._sync_state_manager import SyncStateManager
+    from exospherehost._state_manager.runs import Run, Transition
+    from exospherehost._state_manager.state_manager import StateManager
+    from exospherehost._state_manager.sync_state_manager import SyncStateManager
 
 __all__ = [
     "VERSION",

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 import pytest
 
 from exospherehost import StateManager
-from exospherehost._task_iterator import READ_AHEAD, TaskIterator
+from exospherehost._state_manager.task_iterator import READ_AHEAD, TaskIterator
 from tests._support.eventually import eventually
 from tests._support.fake_runs import RUN, FakeRuns, event, line, stream
 from tests._support.runtimes import KEY

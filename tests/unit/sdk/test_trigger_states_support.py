@@ -15,8 +15,8 @@ from exospherehost import (
     StateManager,
     TriggerState,
     UnsupportedByServerError,
-    _triggering,
 )
+from exospherehost._state_manager import trigger_forms
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.graph_json import graph_answer, graph_node
 from tests._support.http_service import DROP, Answer, Asked
@@ -179,7 +179,7 @@ async def test_root_is_cached_for_a_minute(
     service: FakeStateManager, manager: StateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    stand_in(monkeypatch, _triggering, "time", monotonic=lambda: now)
+    stand_in(monkeypatch, trigger_forms, "time", monotonic=lambda: now)
     await manager.trigger("g", state=AT_ROOT)
     service.graphs["g"] = graph_answer(graph_node("other", inputs={"user": ""}))
 

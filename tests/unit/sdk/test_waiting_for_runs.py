@@ -16,8 +16,8 @@ from exospherehost import (
     RunFailedError,
     StateManager,
     WaitTimeoutError,
-    _following,
 )
+from exospherehost._state_manager import watching
 from tests._support.eventually import eventually
 from tests._support.fake_runs import RUN, FakeRuns, event, line, run_graph, state, stream
 from tests._support.http_service import DROP, Answer, Asked
@@ -74,7 +74,7 @@ async def test_run_that_was_revived_after_its_end_is_waited_for_again(runs: Fake
 async def test_large_run_is_looked_at_in_the_list_of_runs(
     runs: FakeRuns, manager: StateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_following, "LARGE_RUN", 2)
+    monkeypatch.setattr(watching, "LARGE_RUN", 2)
     running = run_graph(state(1, "SUCCESS"), state(2, "QUEUED"))
     runs.looks = [running, run_graph(state(1, "SUCCESS"), state(2, "SUCCESS"))]
     runs.lines = [line("another"), line(RUN, "PENDING")]
@@ -98,7 +98,7 @@ async def test_large_run_is_looked_at_in_the_list_of_runs(
 async def test_large_run_that_is_not_among_the_newest_is_looked_at_itself(
     runs: FakeRuns, manager: StateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_following, "LARGE_RUN", 1)
+    monkeypatch.setattr(watching, "LARGE_RUN", 1)
     runs.looks = [RUNNING, RUNNING, ENDED]
     runs.lines = [line("another", "PENDING")]
 

@@ -10,15 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exospherehost import (
-    APIResponseError,
-    AuthenticationError,
-    NotFoundError,
-    StateManager,
-    Timeouts,
-    Transition,
-    _following,
-)
+from exospherehost import APIResponseError, AuthenticationError, NotFoundError, StateManager, Timeouts, Transition
+from exospherehost._state_manager import watching
 from exospherehost_client.models import StateStatus
 from tests._support.eventually import eventually
 from tests._support.fake_runs import RUN, FakeRuns, event, run_graph, state, stream
@@ -122,7 +115,7 @@ async def test_fault_in_mid_run_is_sat_out(runs: FakeRuns, manager: StateManager
 async def test_fault_that_lasts_is_raised(
     runs: FakeRuns, manager: StateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_following, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(watching, "PATIENCE_SECONDS", 0.3)
     runs.streams = [lambda _: FAULTS["a page"]]
 
     with pytest.raises(APIResponseError, match="the content type is text/html"):
@@ -132,7 +125,7 @@ async def test_fault_that_lasts_is_raised(
 async def test_streams_that_end_too_early_for_too_long_are_told_of(
     runs: FakeRuns, manager: StateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_following, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(watching, "PATIENCE_SECONDS", 0.3)
     runs.streams = [lambda _: stream([])]
 
     with pytest.raises(APIResponseError, match="again and again"):

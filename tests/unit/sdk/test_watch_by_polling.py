@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from exospherehost import APIConnectionError, NotFoundError, StateManager, _following
+from exospherehost import APIConnectionError, NotFoundError, StateManager
+from exospherehost._state_manager import watching
 from exospherehost_client.models import StateStatus
 from tests._support.fake_runs import RUN, FakeRuns, run_graph, state
 from tests._support.http_service import DROP, Answer, Asked
@@ -63,7 +64,7 @@ async def test_unknown_run_is_not_found(runs: FakeRuns, manager: StateManager) -
 
 
 async def test_faults_are_sat_out(runs: FakeRuns, manager: StateManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_following, "_BACKOFF", replace(_following._BACKOFF, maximum=0.05))
+    monkeypatch.setattr(watching, "_BACKOFF", replace(watching._BACKOFF, maximum=0.05))
     faults = [DROP, Answer(500), Answer(502, b"<html>", content_type="text/html"), DROP, DROP, DROP, DROP]
 
     def before(asked: Asked) -> Answer | None:
@@ -104,9 +105,9 @@ async def test_looks_are_rarer_the_longer_and_larger_a_run_is(
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(_following.time, "monotonic", lambda: now)
+    monkeypatch.setattr(watching.time, "monotonic", lambda: now)
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    pace = _following._Pace()
+    pace = watching._Pace()
     now += age
     await pace.wait(cost)
     monkeypatch.undo()

@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from exospherehost._config import checked_segment
-from exospherehost._connected import Connected
 from exospherehost._errors import ConfigurationError, WaitTimeoutError
-from exospherehost._following import RunFollower, read_run
-from exospherehost._runs import Run, Transition
 from exospherehost._session import CANCEL, Session
-from exospherehost._task_iterator import TaskIterator
+from exospherehost._state_manager.connection import Connected
+from exospherehost._state_manager.runs import Run, Transition
+from exospherehost._state_manager.task_iterator import TaskIterator
+from exospherehost._state_manager.watching import RunFollower, read_run
 from exospherehost_client import models
 from exospherehost_client.patterns import PATH_PATTERNS
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 from exospherehost import _config
 from exospherehost._config import ClientCertificate, Timeouts
 from exospherehost._graphs.models import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
-from exospherehost._loop_thread import LoopThread
-from exospherehost._runs import Run, Transition
-from exospherehost._state_manager import StateManager
-from exospherehost._task_iterator import TaskIterator
+from exospherehost._state_manager.loop_thread import LoopThread
+from exospherehost._state_manager.runs import Run, Transition
+from exospherehost._state_manager.state_manager import StateManager
+from exospherehost._state_manager.task_iterator import TaskIterator
 from exospherehost_client import models
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The state manager's client: graphs, triggers and runs, asynchronous and synchronous."""
