@@ -51,7 +51,7 @@ def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """What carries the requests of runtimes and state managers; the test runs with each of them."""
     name: str = request.param
     if name == "httpx":
-        monkeypatch.setitem(sys.modules, "exospherehost._pyreqwest_carrier", None)
+        monkeypatch.setitem(sys.modules, "exospherehost._transport.pyreqwest_carrier", None)
     return name
 
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from exospherehost._nodes.node import BaseNode
-from exospherehost._retry import Backoff
 from exospherehost._runtime import outcomes
 from exospherehost._runtime.journal import Journal, JournalError
 from exospherehost._runtime.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper
@@ -18,7 +17,8 @@ from exospherehost._runtime.reporter import Reporter
 from exospherehost._runtime.state_executor import handed_back, log_fields
 from exospherehost._runtime.stats import Counters
 from exospherehost._runtime.worker_pool import Executes, Workers
-from exospherehost._session import Session
+from exospherehost._transport.retry import Backoff
+from exospherehost._transport.session import Session
 from exospherehost_client.models import ClaimedState
 
 logger = logging.getLogger(__name__)

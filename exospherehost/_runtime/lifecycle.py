@@ -8,10 +8,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
-from exospherehost._carrier import fastest_carrier
 from exospherehost._errors import APIError, APIResponseError, ConfigurationError
 from exospherehost._nodes.node import secret_names
-from exospherehost._retry import Backoff, is_transient
 from exospherehost._runtime.coordinator import Crew
 from exospherehost._runtime.journal import Journal
 from exospherehost._runtime.node_runner import Rooms
@@ -20,7 +18,9 @@ from exospherehost._runtime.settings import Plan
 from exospherehost._runtime.state_executor import Executor
 from exospherehost._runtime.stats import Counters
 from exospherehost._runtime.telemetry import observed
-from exospherehost._session import Session
+from exospherehost._transport.carrier import fastest_carrier
+from exospherehost._transport.retry import Backoff, is_transient
+from exospherehost._transport.session import Session
 from exospherehost_client import models
 
 logger = logging.getLogger(__name__)

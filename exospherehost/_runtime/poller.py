@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exospherehost._errors import APIError, APIStatusError
-from exospherehost._retry import Backoff
 from exospherehost._runtime.stats import Counters
-from exospherehost._session import LEASE, WAIT, Session
+from exospherehost._transport.retry import Backoff
+from exospherehost._transport.session import LEASE, WAIT, Session
 from exospherehost_client.models import ClaimedState
 
 logger = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from exospherehost._errors import APIError, APIStatusError
 from exospherehost._redaction import describe_refusal
-from exospherehost._retry import Backoff, is_transient, is_transient_status, never_reached_the_service
 from exospherehost._runtime import outcomes
 from exospherehost._runtime.outcomes import Outcome
 from exospherehost._runtime.stats import Counters
-from exospherehost._session import BATCH_REPORT, Session
+from exospherehost._transport.retry import Backoff, is_transient, is_transient_status, never_reached_the_service
+from exospherehost._transport.session import BATCH_REPORT, Session
 from exospherehost_client.models import StateReportResult
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from exospherehost._session import Session
+from exospherehost._transport.session import Session
 from exospherehost_client.models import ClaimedState
 
 FRESH_SECONDS = 1.0

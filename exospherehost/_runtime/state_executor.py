@@ -20,7 +20,7 @@ from exospherehost._runtime.node_runner import Rooms, TimedOut
 from exospherehost._runtime.outcomes import Outcome
 from exospherehost._runtime.process_pool import ProcessFailure, ProcessTimeout
 from exospherehost._runtime.secret_reader import SecretReader
-from exospherehost._session import Session
+from exospherehost._transport.session import Session
 from exospherehost_client.models import ClaimedState, PruneRequest
 
 logger = logging.getLogger(__name__)

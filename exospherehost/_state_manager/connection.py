@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from exospherehost._config import ConnectionSettings
-from exospherehost._dual_carrier import DualCarrier
 from exospherehost._errors import APIStatusError, UnsupportedByServerError
-from exospherehost._session import ServiceMemory, Session
+from exospherehost._transport.dual_carrier import DualCarrier
+from exospherehost._transport.session import ServiceMemory, Session
 
 if TYPE_CHECKING:
     from exospherehost_client import AuthenticatedClient

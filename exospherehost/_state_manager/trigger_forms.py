@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from exospherehost._errors import InvalidTriggerError, UnsupportedByServerError
 from exospherehost._graphs.models import TriggerState
-from exospherehost._session import Session
+from exospherehost._transport.session import Session
 from exospherehost_client import models
 
 LONGEST_KEY = 255

@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from exospherehost._errors import APIError, APIResponseError, APIStatusError, NotFoundError
-from exospherehost._retry import Backoff, is_transient
-from exospherehost._session import EVENTS, Session
 from exospherehost._state_manager.runs import Run, Transition, as_run
+from exospherehost._transport.retry import Backoff, is_transient
+from exospherehost._transport.session import EVENTS, Session
 from exospherehost_client import models
 
 logger = logging.getLogger(__name__)

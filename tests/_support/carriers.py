@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from exospherehost import _httpx_carrier, _pyreqwest_carrier
-from exospherehost._carrier import Carrier, CarrierFactory
 from exospherehost._config import resolve_connection
+from exospherehost._transport import httpx_carrier, pyreqwest_carrier
+from exospherehost._transport.carrier import Carrier, CarrierFactory
 
 KEY = "test-api-key-0123456789"
 
@@ -37,8 +37,8 @@ class MakeCarrier:
         return self.factory(settings, settings.uris[0], "the-sdk/1.0")
 
 
-HTTPX = MakeCarrier(_httpx_carrier.HttpxCarrier, _httpx_carrier.MAX_CONNECTIONS, notices_at_once=False)
-PYREQWEST = MakeCarrier(_pyreqwest_carrier.PyreqwestCarrier, _pyreqwest_carrier.MAX_CONNECTIONS, notices_at_once=True)
+HTTPX = MakeCarrier(httpx_carrier.HttpxCarrier, httpx_carrier.MAX_CONNECTIONS, notices_at_once=False)
+PYREQWEST = MakeCarrier(pyreqwest_carrier.PyreqwestCarrier, pyreqwest_carrier.MAX_CONNECTIONS, notices_at_once=True)
 CARRIERS = [HTTPX, PYREQWEST]
 
 

@@ -26,7 +26,7 @@ from exospherehost import (
     UnitesStrategyEnum,
     UnprocessableEntityError,
 )
-from exospherehost._session import Session
+from exospherehost._transport.session import Session
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost_client.api.runs import list_runs
 from exospherehost_client.types import Request

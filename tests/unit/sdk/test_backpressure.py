@@ -7,7 +7,7 @@ import time
 import pytest
 
 from exospherehost import BaseNode, Runtime
-from exospherehost._retry import Backoff
+from exospherehost._transport.retry import Backoff
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked

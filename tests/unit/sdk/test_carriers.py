@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from exospherehost import APIConnectionError, Timeouts, _httpx_carrier, _pyreqwest_carrier
+from exospherehost import APIConnectionError, Timeouts
+from exospherehost._transport import httpx_carrier, pyreqwest_carrier
 from exospherehost_client.types import Request
 from tests._support.carriers import CARRIERS, HTTPX, KEY, PYREQWEST, MakeCarrier, opened
 from tests._support.certificates import make_certificate
@@ -255,7 +256,7 @@ async def test_many_at_once_keep_to_the_limit(make: MakeCarrier) -> None:
 async def test_connection_that_was_idle_for_long_is_not_used(
     make: MakeCarrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (_httpx_carrier, _pyreqwest_carrier):
+    for module in (httpx_carrier, pyreqwest_carrier):
         monkeypatch.setattr(module, "IDLE_SECONDS", 0.2)
     async with RawService(answer_always) as service, opened(make, service.uri) as carrier:
         await carrier.send(POST)

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from exospherehost import APIConnectionError
-from exospherehost._carrier import fastest_carrier
 from exospherehost._config import resolve_connection
-from exospherehost._httpx_carrier import HttpxCarrier
-from exospherehost._pyreqwest_carrier import PyreqwestCarrier
+from exospherehost._transport.carrier import fastest_carrier
+from exospherehost._transport.httpx_carrier import HttpxCarrier
+from exospherehost._transport.pyreqwest_carrier import PyreqwestCarrier
 from exospherehost_client.types import Request
 from tests._support.carriers import KEY, MakeCarrier, opened
 from tests._support.certificates import make_certificate
@@ -190,7 +190,7 @@ class Echo(BaseNode):
 
 runtime = Runtime("ns", "r", [Echo], sys.argv[1], "test-api-key-0123456789", poll_interval=0.05)
 asyncio.run(runtime.run())
-print("exospherehost._pyreqwest_carrier" in sys.modules)
+print("exospherehost._transport.pyreqwest_carrier" in sys.modules)
 """
 
 

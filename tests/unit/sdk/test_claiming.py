@@ -133,8 +133,8 @@ OUTAGES: dict[str, Answer] = {
 async def test_outage_logs_one_warning_and_one_recovery(
     service: FakeStateManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, outage: Answer
 ) -> None:
-    from exospherehost._retry import Backoff
     from exospherehost._runtime import poller
+    from exospherehost._transport.retry import Backoff
 
     monkeypatch.setattr(poller, "_FAULTS", Backoff(initial=0.01, maximum=0.01))
     failed = threading.Semaphore(0)
@@ -163,8 +163,8 @@ async def test_outage_logs_one_warning_and_one_recovery(
 async def test_second_outage_is_logged_again(
     service: FakeStateManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost._retry import Backoff
     from exospherehost._runtime import poller
+    from exospherehost._transport.retry import Backoff
 
     monkeypatch.setattr(poller, "_FAULTS", Backoff(initial=0.01, maximum=0.01))
     broken = True

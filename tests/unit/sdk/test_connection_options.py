@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from exospherehost import APIConnectionError, APITimeoutError, ConfigurationError, StateManager, Timeouts
-from exospherehost._httpx_carrier import MAX_CONNECTIONS
-from exospherehost._pyreqwest_carrier import MAX_CONNECTIONS as MOST_OF_PYREQWEST
+from exospherehost._transport.httpx_carrier import MAX_CONNECTIONS
+from exospherehost._transport.pyreqwest_carrier import MAX_CONNECTIONS as MOST_OF_PYREQWEST
 from tests._support.certificates import Certificate, make_certificate
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager

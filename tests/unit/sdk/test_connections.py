@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from exospherehost import APIConnectionError, StateManager
-from exospherehost._httpx_carrier import MAX_CONNECTIONS
-from exospherehost._pyreqwest_carrier import MAX_CONNECTIONS as MOST_OF_PYREQWEST
+from exospherehost._transport.httpx_carrier import MAX_CONNECTIONS
+from exospherehost._transport.pyreqwest_carrier import MAX_CONNECTIONS as MOST_OF_PYREQWEST
 from exospherehost_client.api.graphs import get_graph
 from tests._support.eventually import eventually, eventually_sync
 from tests._support.fake_state_manager import FakeStateManager

@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 
 from exospherehost._config import resolve_connection
-from exospherehost._httpx_carrier import HttpxCarrier
-from exospherehost._retry import Backoff
-from exospherehost._session import BATCH_REPORT, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT, ServiceMemory, Session
+from exospherehost._transport.httpx_carrier import HttpxCarrier
+from exospherehost._transport.retry import Backoff
+from exospherehost._transport.session import (
+    BATCH_REPORT,
+    IDEMPOTENCY,
+    LEASE,
+    TRIGGER_STATES,
+    WAIT,
+    ServiceMemory,
+    Session,
+)
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked
@@ -116,7 +124,7 @@ PASSING: dict[str, Answer] = {
 async def test_fault_that_may_pass_is_not_remembered(
     service: FakeStateManager, session: Session, monkeypatch: pytest.MonkeyPatch, fault: Answer
 ) -> None:
-    from exospherehost import _session
+    from exospherehost._transport import session
 
     service.document = offering(LEASE)
     failing = True
@@ -129,7 +137,7 @@ async def test_fault_that_may_pass_is_not_remembered(
     assert await offered(session) == set()
     assert documents(service) == 1
 
-    monkeypatch.setattr(_session, "ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(session, "ASK_AGAIN_SECONDS", 0.0)
     assert await offered(session) == {LEASE}
     assert documents(service) == 2
 
@@ -137,9 +145,9 @@ async def test_fault_that_may_pass_is_not_remembered(
 async def test_runtime_asks_again_when_it_could_not_learn_them(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _session
+    from exospherehost._transport import session
 
-    monkeypatch.setattr(_session, "ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(session, "ASK_AGAIN_SECONDS", 0.0)
     service.document = offering(LEASE)
     failing = True
     service.before = lambda asked: DROP if failing and asked.path == "/openapi.json" else None

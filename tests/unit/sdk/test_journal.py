@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from exospherehost import BaseNode, ConfigurationError
-from exospherehost._retry import Backoff
 from exospherehost._runtime import journal
 from exospherehost._runtime import outcomes as reports
 from exospherehost._runtime.journal import Journal, JournalError
 from exospherehost._runtime.outcomes import Outcome
+from exospherehost._transport.retry import Backoff
 from exospherehost_client import bodies
 from tests._support.command import Command
 from tests._support.eventually import eventually

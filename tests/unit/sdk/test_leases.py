@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from exospherehost import APIConnectionError, BaseNode, NotFoundError, ReQueueAfterSignal
-from exospherehost._httpx_carrier import MAX_CONNECTIONS
 from exospherehost._runtime import lease_keeper
 from exospherehost._runtime.lease_keeper import LARGEST_RENEWAL, LeaseKeeper
 from exospherehost._runtime.reporter import CONCURRENT_REPORTS
+from exospherehost._transport.httpx_carrier import MAX_CONNECTIONS
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked
@@ -170,9 +170,9 @@ async def test_state_that_waits_for_a_worker_is_dropped_with_its_lease(leasing: 
 async def test_claim_without_a_lease_is_never_renewed(
     leasing: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost import _session
+    from exospherehost._transport import session
 
-    monkeypatch.setattr(_session, "ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(session, "ASK_AGAIN_SECONDS", 0.0)
     held = Held()
     unknown = True
     leasing.before = lambda asked: DROP if unknown and asked.path == "/openapi.json" else None
@@ -308,8 +308,8 @@ async def test_service_that_has_no_leases_any_more_is_not_asked_for_them(
 
 
 async def test_outcome_on_its_way_keeps_its_lease(leasing: FakeStateManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost._retry import Backoff
     from exospherehost._runtime import reporter
+    from exospherehost._transport.retry import Backoff
 
     monkeypatch.setattr(reporter, "_BACKOFF", Backoff(initial=0.01, maximum=0.01))
     refusing = True

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from exospherehost import BaseNode, ReQueueAfterSignal
-from exospherehost._retry import Backoff
+from exospherehost._transport.retry import Backoff
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import DROP, Answer, Asked

@@ -47,8 +47,8 @@ async def test_report_is_sent_again_after_a_transient_fault(service: FakeStateMa
 
 
 async def test_report_outlasts_many_failures(service: FakeStateManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    from exospherehost._retry import Backoff
     from exospherehost._runtime import reporter
+    from exospherehost._transport.retry import Backoff
 
     monkeypatch.setattr(reporter, "_BACKOFF", Backoff(maximum=0.01))
     faults(service, "executed", *[BROKEN] * 40)
@@ -196,10 +196,10 @@ async def test_output_that_utf8_cannot_hold_becomes_an_error_report(service: Fak
 async def test_secrets_that_cannot_be_read_fail_the_state(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    from exospherehost import _session
-    from exospherehost._retry import Backoff
+    from exospherehost._transport import session
+    from exospherehost._transport.retry import Backoff
 
-    monkeypatch.setattr(_session, "_FOR_A_CLAIMED_STATE", Backoff(attempts=2, maximum=0.01))
+    monkeypatch.setattr(session, "_FOR_A_CLAIMED_STATE", Backoff(attempts=2, maximum=0.01))
     faults(service, "secrets", *[Answer(status, {"detail": "no secrets"})] * 2)
     state_id = service.put_state("NeedsSecret")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exospherehost import APIConnectionError, APIError, APIResponseError, APIStatusError, APITimeoutError
-from exospherehost._retry import Backoff, is_transient, never_reached_the_service
+from exospherehost._transport.retry import Backoff, is_transient, never_reached_the_service
 
 
 def status(code: int, retry_after: float | None = None) -> APIStatusError:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exospherehost._retry import Backoff
 from exospherehost._runtime.secret_reader import FRESH_SECONDS, SecretReader
+from exospherehost._transport.retry import Backoff
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
@@ -93,9 +93,9 @@ TO_BE_WAITED_OUT: dict[str, Answer] = {
 async def test_what_may_pass_is_waited_out(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, fault: Answer, context: dict[str, Any]
 ) -> None:
-    from exospherehost import _session
+    from exospherehost._transport import session
 
-    monkeypatch.setattr(_session, "_FOR_A_CLAIMED_STATE", Backoff(attempts=99, initial=0.01, maximum=0.01))
+    monkeypatch.setattr(session, "_FOR_A_CLAIMED_STATE", Backoff(attempts=99, initial=0.01, maximum=0.01))
     faults = iter([fault] * 4)
     service.before = lambda asked: next(faults, None) if asked.path.endswith("/secrets") else None
     state_id = service.put_state("NeedsSecret", **context)

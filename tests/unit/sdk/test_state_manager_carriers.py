@@ -11,7 +11,7 @@ import pytest
 
 from exospherehost import APIConnectionError
 from exospherehost._config import resolve_connection
-from exospherehost._dual_carrier import DualCarrier
+from exospherehost._transport.dual_carrier import DualCarrier
 from exospherehost_client.types import Request
 from tests._support.fake_runs import RUN, FakeRuns, event, run_graph, state, stream
 from tests._support.fake_state_manager import FakeStateManager
@@ -128,7 +128,7 @@ async def test_httpx_is_closed_even_where_the_other_cannot_be(
     async def fail(_: object) -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr("exospherehost._pyreqwest_carrier.PyreqwestCarrier.aclose", fail)
+    monkeypatch.setattr("exospherehost._transport.pyreqwest_carrier.PyreqwestCarrier.aclose", fail)
     with pytest.raises(asyncio.CancelledError):
         await carrier.aclose()
 

@@ -15,7 +15,7 @@ import pytest
 
 from exospherehost import BaseNode, GraphNodeModel, PruneSignal, ReQueueAfterSignal, Runtime, StateManager
 from exospherehost._runtime import coordinator
-from exospherehost._session import Session
+from exospherehost._transport.session import Session
 from exospherehost.server import ServerSettings, ServerThread
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager

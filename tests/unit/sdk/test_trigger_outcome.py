@@ -18,8 +18,8 @@ from exospherehost import (
     TriggerState,
 )
 from exospherehost._config import resolve_connection
-from exospherehost._retry import Backoff
-from exospherehost._session import Session
+from exospherehost._transport.retry import Backoff
+from exospherehost._transport.session import Session
 from exospherehost_client import models
 from exospherehost_client.types import RawResponse
 from tests._support.fake_state_manager import FakeStateManager

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from exospherehost._carrier import EventStream, fastest_carrier
 from exospherehost._config import ConnectionSettings
 from exospherehost._errors import APIConnectionError
+from exospherehost._transport.carrier import EventStream, fastest_carrier
 from exospherehost_client.types import RawResponse, Request
 
 if TYPE_CHECKING:
-    from exospherehost._httpx_carrier import HttpxCarrier
+    from exospherehost._transport.httpx_carrier import HttpxCarrier
     from exospherehost_client import AuthenticatedClient
 
 
@@ -56,7 +56,7 @@ class DualCarrier:
             if self._closed:
                 # Its pools would be closed by nobody.
                 raise APIConnectionError("the pool of connections is closed", sent=False)
-            from exospherehost._httpx_carrier import HttpxCarrier  # noqa: PLC0415 - httpx is loaded when it is needed
+            from exospherehost._transport.httpx_carrier import HttpxCarrier  # noqa: PLC0415 - httpx is loaded when it is needed
 
             own = self._fastest
             self._httpx = own if isinstance(own, HttpxCarrier) else HttpxCarrier(*self._arguments)

@@ -87,7 +87,7 @@ def fastest_carrier(settings: ConnectionSettings, uri: str, user_agent: str) -> 
     reason = _beyond_pyreqwest(settings, uri)
     if reason is None:
         try:
-            from exospherehost._pyreqwest_carrier import PyreqwestCarrier  # noqa: PLC0415
+            from exospherehost._transport.pyreqwest_carrier import PyreqwestCarrier  # noqa: PLC0415
 
             fast = PyreqwestCarrier(settings, uri, user_agent)
         except (ImportError, RuntimeError) as error:
@@ -95,7 +95,7 @@ def fastest_carrier(settings: ConnectionSettings, uri: str, user_agent: str) -> 
         else:
             logger.debug("event=carrier uri=%s carrier=pyreqwest", uri)
             return fast
-    from exospherehost._httpx_carrier import HttpxCarrier  # noqa: PLC0415
+    from exospherehost._transport.httpx_carrier import HttpxCarrier  # noqa: PLC0415
 
     logger.debug("event=carrier uri=%s carrier=httpx reason=%s", uri, reason)
     return HttpxCarrier(settings, uri, user_agent)

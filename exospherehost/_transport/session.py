@@ -11,7 +11,6 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Self, TypeVar
 
-from exospherehost._carrier import Carrier, CarrierFactory, StreamingCarrier
 from exospherehost._config import DEFAULT_API_VERSION, VERSION, ConnectionSettings
 from exospherehost._errors import (
     APIConnectionError,
@@ -22,9 +21,10 @@ from exospherehost._errors import (
     TriggerOutcomeUnknownError,
 )
 from exospherehost._redaction import Redactor, validated_json
-from exospherehost._responses import described, read_extensions
-from exospherehost._retry import Backoff, is_transient, never_reached_the_service
 from exospherehost._runtime.outcomes import Outcome
+from exospherehost._transport.carrier import Carrier, CarrierFactory, StreamingCarrier
+from exospherehost._transport.responses import described, read_extensions
+from exospherehost._transport.retry import Backoff, is_transient, never_reached_the_service
 from exospherehost_client import errors as client_errors
 from exospherehost_client import models
 from exospherehost_client.api.graphs import delete_graph, get_graph, list_graphs, trigger_graph, upsert_graph

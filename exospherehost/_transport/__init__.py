@@ -1,0 +1,1 @@
+"""Requests and responses: the only caller of the generated operations."""
