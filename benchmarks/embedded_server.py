@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from exospherehost.server.run import serve
+from exospherehost.server.serving import serve
 from exospherehost.server.settings import ServerSettings
 
 

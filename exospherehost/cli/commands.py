@@ -35,8 +35,8 @@ from exospherehost.server.access_log import LOGGER as ACCESS_LOGGER
 from exospherehost.server.access_log import AccessLogForm
 from exospherehost.server.database_url import postgresql_url, shown
 from exospherehost.server.errors import StartupError
-from exospherehost.server.run import ServerThread
-from exospherehost.server.run import serve as run_server
+from exospherehost.server.serving import ServerThread
+from exospherehost.server.serving import serve as run_server
 from exospherehost.server.settings import (
     DEFAULT_DATABASE,
     DEFAULT_HOST,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exospherehost.server.app import create_app
 from exospherehost.server.errors import StartupError
-from exospherehost.server.run import ServerThread, serve
+from exospherehost.server.serving import ServerThread, serve
 from exospherehost.server.settings import ServerSettings, load_or_create_api_key, read_environment
 
 __all__ = [

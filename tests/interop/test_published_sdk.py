@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exospherehost.server.run import ServerThread
+from exospherehost.server.serving import ServerThread
 from exospherehost.server.settings import ServerSettings
 from exospherehost_client import AuthenticatedClient
 from exospherehost_client.api.graphs import list_graphs
