@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from exospherehost.cli.databases import database_option, is_file, plain_errors
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.rotation import Rotation, reseal, rotate_file
 from exospherehost.server.secrets import KEY_VARIABLE, SecretBox
 from exospherehost.server.settings import read_environment, secrets_key_file

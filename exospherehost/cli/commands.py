@@ -34,7 +34,8 @@ from exospherehost.cli.script import Script
 from exospherehost.server.access_log import LOGGER as ACCESS_LOGGER
 from exospherehost.server.access_log import AccessLogForm
 from exospherehost.server.database_url import postgresql_url, shown
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.errors import StartupError
+from exospherehost.server.domain.store import StoreError
 from exospherehost.server.serving import ServerThread
 from exospherehost.server.serving import serve as run_server
 from exospherehost.server.settings import (
@@ -49,7 +50,6 @@ from exospherehost.server.settings import (
     load_or_create_api_key,
     read_environment,
 )
-from exospherehost.server.store import StoreError
 from exospherehost.server.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
 from exospherehost.server.tls import TlsFiles
 from exospherehost_client import AuthenticatedClient

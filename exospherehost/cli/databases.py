@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import click
 
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.errors import StartupError
+from exospherehost.server.domain.store import StoreError
 from exospherehost.server.settings import DEFAULT_DATABASE
 from exospherehost.server.sql_store import database_path
-from exospherehost.server.store import StoreError
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 

@@ -17,9 +17,9 @@ from rich.table import Table
 from exospherehost.cli.databases import database_option, plain_errors
 from exospherehost.server.access import FRESH_SECONDS
 from exospherehost.server.api_keys import make_api_key
-from exospherehost.server.records import ApiKeyRecord
+from exospherehost.server.domain.records import ApiKeyRecord
+from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.sql_store import open_store
-from exospherehost.server.store import Reader, UnitOfWork
 
 T = TypeVar("T")
 

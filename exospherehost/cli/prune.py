@@ -8,12 +8,12 @@ from datetime import timedelta
 import click
 
 from exospherehost.cli.durations import duration
-from exospherehost.server.clock import SystemClock
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.clock import SystemClock
+from exospherehost.server.domain.errors import StartupError
+from exospherehost.server.domain.store import StoreError
 from exospherehost.server.service import pruning
 from exospherehost.server.settings import DEFAULT_DATABASE
 from exospherehost.server.sql_store import database_path, open_store
-from exospherehost.server.store import StoreError
 
 
 @click.command("prune", context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exospherehost.server.app import create_app
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.serving import ServerThread, serve
 from exospherehost.server.settings import ServerSettings, load_or_create_api_key, read_environment
 

@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 from exospherehost.server import answers
 from exospherehost.server.api_keys import digest
 from exospherehost.server.attempts import Attempts, address_of
-from exospherehost.server.clock import Clock
-from exospherehost.server.errors import Issue, ServiceError
-from exospherehost.server.records import ApiKeyRecord
-from exospherehost.server.store import Store
+from exospherehost.server.domain.clock import Clock
+from exospherehost.server.domain.errors import Issue, ServiceError
+from exospherehost.server.domain.records import ApiKeyRecord
+from exospherehost.server.domain.store import Store
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import hashlib
 import secrets as randomness
 from dataclasses import dataclass, field
 
-from exospherehost.server.records import ApiKeyRecord
+from exospherehost.server.domain.records import ApiKeyRecord
 
 PREFIX = "exk"
 _ID_BYTES = 5

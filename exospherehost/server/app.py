@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exospherehost.server import answers
 from exospherehost.server.access import Access, Gate
 from exospherehost.server.access_log import AccessLog
-from exospherehost.server.clock import Clock, SystemClock
 from exospherehost.server.database_url import postgresql_url
 from exospherehost.server.document import full_document, offered_document
+from exospherehost.server.domain.clock import Clock, SystemClock
 from exospherehost.server.metrics import Metrics
 from exospherehost.server.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.migrations import revisions

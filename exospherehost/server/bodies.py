@@ -13,10 +13,10 @@ from pydantic_core import to_json
 from starlette.types import Receive, Scope
 
 from exospherehost._rules.model import FieldIssue
-from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
-from exospherehost.server.ids import parse_run_id, parse_state_id
+from exospherehost.server.domain.errors import InvalidRequest, Issue, ServiceError
+from exospherehost.server.domain.ids import parse_run_id, parse_state_id
+from exospherehost.server.domain.records import JsonObject
 from exospherehost.server.json_values import is_array, is_object
-from exospherehost.server.records import JsonObject
 from exospherehost.server.rules import json_body
 from exospherehost_client import models
 

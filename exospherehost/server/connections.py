@@ -16,7 +16,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from exospherehost.server.bodies import BODY_LATE
-from exospherehost.server.ids import new_uuid
+from exospherehost.server.domain.ids import new_uuid
 from exospherehost.server.middleware import REQUEST_ID
 
 if sys.platform != "win32":

@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exospherehost.server import answers, bodies
 from exospherehost.server.access import Access, Gate, forbidden
 from exospherehost.server.answers import Header
-from exospherehost.server.errors import InvalidRequest, Issue, ServiceError
+from exospherehost.server.domain.errors import InvalidRequest, Issue, ServiceError
+from exospherehost.server.domain.records import JsonObject
 from exospherehost.server.event_stream import EventStream
-from exospherehost.server.records import JsonObject
 
 PathReader = Callable[[Mapping[str, str], list[Issue]], Any]
 RequestReader = Callable[[Scope, Receive, list[Issue]], Any]

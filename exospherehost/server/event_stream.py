@@ -10,8 +10,8 @@ from contextlib import aclosing
 
 from starlette.types import Receive, Scope, Send
 
-from exospherehost.server.clock import rfc3339
-from exospherehost.server.records import EventCursor, TransitionRecord
+from exospherehost.server.domain.clock import rfc3339
+from exospherehost.server.domain.records import EventCursor, TransitionRecord
 from exospherehost.server.service.following import RunEnd, Silence, Told
 
 _HEADERS = [

@@ -17,8 +17,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from exospherehost.server.records import Backlog
-from exospherehost.server.store import Note
+from exospherehost.server.domain.records import Backlog
+from exospherehost.server.domain.store import Note
 
 UNMATCHED = "unmatched"
 """The route of a request whose path is none of the server's."""

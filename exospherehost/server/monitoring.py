@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server import answers
 from exospherehost.server.access import API_KEY_HEADER
-from exospherehost.server.clock import Clock
+from exospherehost.server.domain.clock import Clock
+from exospherehost.server.domain.records import Backlog
+from exospherehost.server.domain.store import Reader, Store
 from exospherehost.server.metrics import Metrics
-from exospherehost.server.records import Backlog
-from exospherehost.server.store import Reader, Store
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.base import Executable
 
 from exospherehost.server.database_url import shown
+from exospherehost.server.domain.store import Reader, StoreError
 from exospherehost.server.migrations import prepare
 from exospherehost.server.postgresql_rows import KEYS, ROWS, TOGETHER
 from exospherehost.server.postgresql_signals import Signals
@@ -23,7 +24,6 @@ from exospherehost.server.sql_base import dump
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.sql_writer import Writer
 from exospherehost.server.statements import Statements
-from exospherehost.server.store import Reader, StoreError
 
 T = TypeVar("T")
 

@@ -29,14 +29,14 @@ from hashlib import blake2b
 from sqlalchemy import JSON, BigInteger, Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from exospherehost.server.records import ClaimedRecord, GraphRecord, JoinProgress, TriggerKeyRecord
+from exospherehost.server.domain.records import ClaimedRecord, GraphRecord, JoinProgress, TriggerKeyRecord
+from exospherehost.server.domain.store import Contention
 from exospherehost.server.sql_base import binds
 from exospherehost.server.sql_batch import BatchUnit
 from exospherehost.server.sql_graphs import SqlGraphs, read_graph
 from exospherehost.server.sql_keys import DROP_AS_READ
 from exospherehost.server.sql_leases import SqlLeases
 from exospherehost.server.sql_runs import STATE_FIELDS, SqlRuns
-from exospherehost.server.store import Contention
 from exospherehost.server.tables import graph_versions, graphs, joins, runs
 
 # When to look again for states that are due and that somebody else holds just now.

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.errors import StartupError
 
 
 def read_or_create(path: Path, make: Callable[[], str]) -> str:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exospherehost._rules.model import FieldIssue
 from exospherehost.server import bodies
-from exospherehost.server.errors import Issue
-from exospherehost.server.ids import parse_state_id
+from exospherehost.server.domain.errors import Issue
+from exospherehost.server.domain.ids import parse_state_id
 from exospherehost.server.service.batches import Errored, Executed, Pruned, Report, Requeued, Result
 from exospherehost_client import models
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from exospherehost.server.records import SealedSecrets
+from exospherehost.server.domain.records import SealedSecrets
+from exospherehost.server.domain.store import Reader, Store, UnitOfWork
 from exospherehost.server.secrets import SecretBox, Undecryptable, make_key, read_keys, write_keys
-from exospherehost.server.store import Reader, Store, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from exospherehost.server import views
 from exospherehost.server.access import Access, Gate, forbidden, read_access
 from exospherehost.server.answers import not_found
 from exospherehost.server.bodies import parse_number_path, parse_run_path, parse_state_path, reads
+from exospherehost.server.domain.errors import Issue, ServiceError
+from exospherehost.server.domain.ids import parse_state_id
+from exospherehost.server.domain.records import EventCursor, JsonObject
 from exospherehost.server.endpoint import Endpoint, Operation, Reply
-from exospherehost.server.errors import Issue, ServiceError
 from exospherehost.server.event_stream import EventStream
-from exospherehost.server.ids import parse_state_id
 from exospherehost.server.json_values import is_array
-from exospherehost.server.records import EventCursor, JsonObject
 from exospherehost.server.report_batch import ReadReport, read_reports
 from exospherehost.server.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
 from exospherehost.server.service import Service

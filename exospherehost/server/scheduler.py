@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from exospherehost.server.clock import Clock
+from exospherehost.server.domain.clock import Clock
 
 _log = logging.getLogger(__name__)
 _PAUSE_AFTER_FAILURE_MS = 5_000

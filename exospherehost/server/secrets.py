@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.private_files import read_or_create, replace
 
 KEY_VARIABLE = "EXOSPHERE_SECRETS_KEY"

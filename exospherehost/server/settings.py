@@ -13,12 +13,12 @@ from pathlib import Path
 
 from exospherehost.server.access_log import AccessLogForm
 from exospherehost.server.database_url import database_path, postgresql_url, shown
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.errors import StartupError
+from exospherehost.server.domain.store import StoreError
 from exospherehost.server.private_files import read_or_create
 from exospherehost.server.secrets import HOW_TO_MAKE_A_KEY, SecretBox, load_or_create_keys, make_key, parse_keys
 from exospherehost.server.secrets import KEY_VARIABLE as SECRETS_KEY_VARIABLE
 from exospherehost.server.sql_store import DEFAULT_WRITERS
-from exospherehost.server.store import StoreError
 from exospherehost.server.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
 from exospherehost.server.tls import TlsFiles
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnClause, bindparam, column, func, literal_column, select, table
 
-from exospherehost.server.records import Backlog, DueStates
+from exospherehost.server.domain.records import Backlog, DueStates
 from exospherehost.server.sql_base import SqlPart
 from exospherehost.server.tables import nodes, states
 

@@ -16,7 +16,7 @@ from sqlalchemy.sql import ClauseElement, FromClause, Insert, visitors
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
-from exospherehost.server.records import (
+from exospherehost.server.domain.records import (
     ClaimedRecord,
     JoinProgress,
     JsonObject,
@@ -29,12 +29,12 @@ from exospherehost.server.records import (
     StateChange,
     StateRecord,
 )
+from exospherehost.server.domain.store import Contention, NodeKey
 from exospherehost.server.sql_base import Spoilt, binds, dump, load
 from exospherehost.server.sql_pending import Known, Pending, Values
 from exospherehost.server.sql_runs import ADD_RUNS, COUNT_FIELDS, STATE_FIELDS, SqlRuns, read_run, read_state
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.statements import Statements
-from exospherehost.server.store import Contention, NodeKey
 from exospherehost.server.tables import graph_versions, graphs, joins, runs, states
 
 _ADD_TO_TOTAL = text(

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, literal_column, select, tuple_
 
-from exospherehost.server.records import EventCursor, EventPage, TransitionRecord
+from exospherehost.server.domain.records import EventCursor, EventPage, TransitionRecord
+from exospherehost.server.domain.store import Note
 from exospherehost.server.sql_base import SqlPart, binds, dump, load
 from exospherehost.server.sql_dialect import oldest_open_transaction, this_transaction
-from exospherehost.server.store import Note
 from exospherehost.server.tables import run_events as log
 
 _LARGEST_ROW = 200

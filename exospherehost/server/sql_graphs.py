@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, insert, literal_column, null, or_, select, update
 
-from exospherehost.server.records import CronRecord, GraphRecord, JsonObject, NodeRecord, VersionRecord
+from exospherehost.server.domain.records import CronRecord, GraphRecord, JsonObject, NodeRecord, VersionRecord
+from exospherehost.server.domain.store import NodeKey
 from exospherehost.server.secrets import keys_of
 from exospherehost.server.sql_base import SqlPart, binds, dump, load
-from exospherehost.server.store import NodeKey
 from exospherehost.server.tables import crons, graph_versions, graphs, nodes, runs
 
 _NODE_FIELDS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, bindparam, delete, insert, select
 
-from exospherehost.server.records import TriggerKeyRecord
+from exospherehost.server.domain.records import TriggerKeyRecord
 from exospherehost.server.sql_base import SqlPart, binds, dump, load
 from exospherehost.server.tables import trigger_keys as keys
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from exospherehost.server.records import (
+from exospherehost.server.domain.records import (
     GraphRecord,
     JoinProgress,
     NodeRecord,
@@ -15,7 +15,7 @@ from exospherehost.server.records import (
     StateChange,
     StateRecord,
 )
-from exospherehost.server.store import NodeKey
+from exospherehost.server.domain.store import NodeKey
 
 Values = dict[str, Any]
 

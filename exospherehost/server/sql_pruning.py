@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, String, bindparam, cast, delete, func, literal_column, select, update
 
-from exospherehost.server.records import OldRun, RunCounts
+from exospherehost.server.domain.records import OldRun, RunCounts
 from exospherehost.server.sql_base import SqlPart
 from exospherehost.server.sql_graphs import DROP_VERSION
 from exospherehost.server.tables import join_firings, joins, run_events, runs, states

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, bindparam, insert, literal_column, null, select, update
 
-from exospherehost.server.records import (
+from exospherehost.server.domain.records import (
     ClaimedRecord,
     JoinProgress,
     JsonObject,
@@ -19,10 +19,10 @@ from exospherehost.server.records import (
     StateRecord,
     WaitingState,
 )
+from exospherehost.server.domain.store import Contention, Note
 from exospherehost.server.sql_base import binds, dump, load
 from exospherehost.server.sql_events import SqlEvents
 from exospherehost.server.statements import Statements
-from exospherehost.server.store import Contention, Note
 from exospherehost.server.tables import join_firings, joins, run_totals, runs, states
 
 _RUNS = select(

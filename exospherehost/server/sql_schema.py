@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 
 from exospherehost.server import migrations, sqlite
 from exospherehost.server.database_url import database_path, postgresql_url
+from exospherehost.server.domain.store import StoreError
 from exospherehost.server.sql_store import load_postgresql
-from exospherehost.server.store import StoreError
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from typing import Any, Protocol, TypeVar
 
 from exospherehost.server import sqlite
 from exospherehost.server.database_url import database_path, postgresql_url
+from exospherehost.server.domain.records import WaitingState
+from exospherehost.server.domain.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
 from exospherehost.server.migrations import prepare
-from exospherehost.server.records import WaitingState
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.sql_writer import Busy, LoneWriter, News, Task, Waiter, Writer
 from exospherehost.server.statements import Statements
-from exospherehost.server.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
 
 __all__ = ["SqlStore", "database_path", "open_store"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from exospherehost.server.domain.store import Occurrence
 from exospherehost.server.sql_api_keys import SqlApiKeys
 from exospherehost.server.sql_backlog import SqlBacklog
 from exospherehost.server.sql_base import savepoint
@@ -14,7 +15,6 @@ from exospherehost.server.sql_keys import SqlKeys
 from exospherehost.server.sql_leases import SqlLeases
 from exospherehost.server.sql_pruning import SqlPruning
 from exospherehost.server.sql_runs import SqlRuns
-from exospherehost.server.store import Occurrence
 
 
 class SqlUnit(SqlGraphs, SqlRuns, SqlCancel, SqlLeases, SqlKeys, SqlApiKeys, SqlBacklog, SqlPruning):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import func, select, text
 
-from exospherehost.server.records import GraphRecord
+from exospherehost.server.domain.records import GraphRecord
 from exospherehost.server.sql_batch import BatchUnit
 from exospherehost.server.sql_runs import STATE_FIELDS
 from exospherehost.server.sqlite import is_in_transaction

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.errors import StartupError
 
 PASSWORD_VARIABLE = "EXOSPHERE_SSL_KEYFILE_PASSWORD"  # noqa: S105 (a name)
 

@@ -9,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from exospherehost.server.clock import as_datetime
-from exospherehost.server.records import ClaimedRecord, GraphRecord, JsonObject, NodeRecord, RunListing, StateOutline
+from exospherehost.server.domain.clock import as_datetime
+from exospherehost.server.domain.records import (
+    ClaimedRecord,
+    GraphRecord,
+    JsonObject,
+    NodeRecord,
+    RunListing,
+    StateOutline,
+)
 from exospherehost.server.service.batches import Result
 from exospherehost.server.service.cancelling import CancelledRun
 from exospherehost.server.service.leases import HeldLease

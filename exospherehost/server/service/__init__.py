@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 
 from exospherehost._rules.model import GraphSpec
-from exospherehost.server.records import ClaimedRecord, EventCursor, GraphRecord, JsonObject, NodeRecord
+from exospherehost.server.domain.records import ClaimedRecord, EventCursor, GraphRecord, JsonObject, NodeRecord
+from exospherehost.server.domain.store import Store, UnitOfWork
 from exospherehost.server.rotation import list_doubtful, unreadable_graphs
 from exospherehost.server.service import (
     batches,
@@ -26,7 +27,6 @@ from exospherehost.server.service import (
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.following import Followers, Told
 from exospherehost.server.service.waiting import Attempt, Claimer, Patience, WaitingRoom
-from exospherehost.server.store import Store, UnitOfWork
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ LARGEST_CLAIM = 1_000
 class Service:
     """The operations, each one unit of work or one consistent read.
 
-    Those that refuse raise :class:`~exospherehost.server.errors.ServiceError`.
+    Those that refuse raise :class:`~exospherehost.server.domain.errors.ServiceError`.
 
     Args:
         store: Where everything is kept.

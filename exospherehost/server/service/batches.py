@@ -8,11 +8,11 @@ from functools import partial
 from itertools import zip_longest
 from typing import NamedTuple
 
-from exospherehost.server.errors import ServiceError
-from exospherehost.server.records import JsonObject
+from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.records import JsonObject
+from exospherehost.server.domain.store import Store, UnitOfWork
 from exospherehost.server.service import reports
 from exospherehost.server.service.context import Context
-from exospherehost.server.store import Store, UnitOfWork
 
 _log = logging.getLogger(__name__)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exospherehost._rules import transitions
-from exospherehost.server.errors import ServiceError
-from exospherehost.server.records import RunRecord
+from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.records import RunRecord
+from exospherehost.server.domain.store import Contention, Reader, UnitOfWork
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.graphs import graph_not_found
 from exospherehost.server.service.viewing import run_status
-from exospherehost.server.store import Contention, Reader, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

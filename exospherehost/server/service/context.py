@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from exospherehost._rules.model import GraphSpec, NodeSpec
 from exospherehost._rules.state_inputs import ChildPlan, plan_child
 from exospherehost._rules.topology import Topology
-from exospherehost.server.clock import Clock, SystemClock
-from exospherehost.server.ids import IdFactory
-from exospherehost.server.records import NodeRecord, VersionRecord
+from exospherehost.server.domain.clock import Clock, SystemClock
+from exospherehost.server.domain.ids import IdFactory
+from exospherehost.server.domain.records import NodeRecord, VersionRecord
+from exospherehost.server.domain.store import Reader
 from exospherehost.server.secrets import SecretBox
-from exospherehost.server.store import Reader
 
 _CACHED_VERSIONS = 512
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from exospherehost._rules import cron
-from exospherehost.server.clock import as_datetime, as_epoch_ms
-from exospherehost.server.errors import ServiceError
+from exospherehost.server.domain.clock import as_datetime, as_epoch_ms
+from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.store import Contention, UnitOfWork
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.triggering import Start, trigger
-from exospherehost.server.store import Contention, UnitOfWork
 
 _log = logging.getLogger(__name__)
 

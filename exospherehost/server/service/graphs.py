@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from exospherehost._rules import cron, graph_check
 from exospherehost._rules.model import GraphSpec
-from exospherehost.server.clock import as_datetime, as_epoch_ms
-from exospherehost.server.errors import ServiceError
-from exospherehost.server.records import GraphRecord
+from exospherehost.server.domain.clock import as_datetime, as_epoch_ms
+from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.records import GraphRecord
+from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.service.context import Context, node_spec
-from exospherehost.server.store import Reader, UnitOfWork
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from exospherehost._rules import transitions
+from exospherehost.server.domain.store import Store, UnitOfWork
 from exospherehost.server.service import reports
 from exospherehost.server.service.context import Context
-from exospherehost.server.store import Store, UnitOfWork
 
 _log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exospherehost.server.records import JsonObject, NodeRecord
+from exospherehost.server.domain.records import JsonObject, NodeRecord
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context
-from exospherehost.server.store import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from enum import Enum
 from exospherehost._rules import joins
 from exospherehost._rules.model import FAILED, PENDING, SUCCESSFUL, GraphNodeSpec, Status
 from exospherehost._rules.state_inputs import ChildPlan, NextStateError
-from exospherehost.server.records import JoinProgress, RunCounts, RunRecord, StateChange, StateRecord
+from exospherehost.server.domain.records import JoinProgress, RunCounts, RunRecord, StateChange, StateRecord
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context, LoadedVersion
-from exospherehost.server.store import UnitOfWork
 
 _log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from exospherehost.server.clock import Clock
-from exospherehost.server.records import OldRun
-from exospherehost.server.store import Reader, Store, UnitOfWork
+from exospherehost.server.domain.clock import Clock
+from exospherehost.server.domain.records import OldRun
+from exospherehost.server.domain.store import Reader, Store, UnitOfWork
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

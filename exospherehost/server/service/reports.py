@@ -14,11 +14,11 @@ from exospherehost._rules.joins import child_parents, united_ancestors
 from exospherehost._rules.model import Refusal, Status
 from exospherehost._rules.state_inputs import ChildPlan, NextStateError
 from exospherehost._rules.transitions import Outcome
-from exospherehost.server.errors import ServiceError
-from exospherehost.server.records import JsonObject, RunRecord, StateChange, StateRecord
+from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.records import JsonObject, RunRecord, StateChange, StateRecord
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context, LoadedVersion
 from exospherehost.server.service.progress import JoinFailure, RunProgress
-from exospherehost.server.store import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 
-from exospherehost.server.errors import InvalidRequest
-from exospherehost.server.records import TriggerKeyRecord
+from exospherehost.server.domain.errors import InvalidRequest
+from exospherehost.server.domain.records import TriggerKeyRecord
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.triggering import Start, StartedRun, trigger
-from exospherehost.server.store import UnitOfWork
 
 KEPT_MS = 24 * 60 * 60 * 1_000
 """How long an answer is repeated, in milliseconds."""

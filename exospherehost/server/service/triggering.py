@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from exospherehost._rules import retries, transitions
 from exospherehost._rules.model import Refused
 from exospherehost._rules.state_inputs import Entry, entry_states, root_inputs
-from exospherehost.server.errors import ServiceError
-from exospherehost.server.ids import new_uuid
-from exospherehost.server.records import NewRun, StateRecord
+from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.ids import new_uuid
+from exospherehost.server.domain.records import NewRun, StateRecord
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context, LoadedVersion
 from exospherehost.server.service.graphs import graph_not_found
 from exospherehost.server.service.progress import JoinFailure, RunProgress
-from exospherehost.server.store import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exospherehost._rules.transitions import STATE_NOT_FOUND
-from exospherehost.server.errors import ServiceError
-from exospherehost.server.records import RunListing, RunRecord, StateOutline, StateRecord
+from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.records import RunListing, RunRecord, StateOutline, StateRecord
+from exospherehost.server.domain.store import Reader
 from exospherehost.server.secrets import Undecryptable
 from exospherehost.server.service.context import Context
-from exospherehost.server.store import Reader
 
 _log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from exospherehost.server.clock import Clock
-from exospherehost.server.records import ClaimedRecord, WaitingState
-from exospherehost.server.store import Store
+from exospherehost.server.domain.clock import Clock
+from exospherehost.server.domain.records import ClaimedRecord, WaitingState
+from exospherehost.server.domain.store import Store
 
 Line = tuple[str, str]
 """A namespace and a node's name: where claims stand in line."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, StartupError
-from exospherehost.server.clock import ManualClock
+from exospherehost.server.domain.clock import ManualClock
 from exospherehost.server.service import pruning
 from exospherehost.server.sql_store import SqlStore
 from tests._support.command import Command

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from exospherehost.server.records import NewRun, StateRecord
+from exospherehost.server.domain.records import NewRun, StateRecord
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.sql_store import SqlStore
-from exospherehost.server.store import UnitOfWork
 from tests._support.databases import Database
 from tests._support.postgres import PostgresServer
 

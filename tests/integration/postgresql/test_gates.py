@@ -10,9 +10,9 @@ from threading import Event
 import pytest
 
 from exospherehost.server import postgresql_writer
-from exospherehost.server.records import GraphRecord, NewRun, RunCounts, StateRecord
+from exospherehost.server.domain.records import GraphRecord, NewRun, RunCounts, StateRecord
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.sql_store import SqlStore
-from exospherehost.server.store import UnitOfWork
 from tests._support.databases import Database
 from tests._support.eventually import eventually
 

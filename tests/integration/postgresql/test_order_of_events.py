@@ -9,9 +9,9 @@ from threading import Event
 
 import pytest
 
-from exospherehost.server.records import ClaimedRecord, EventCursor, NewRun, NodeRecord, RunCounts, StateRecord
+from exospherehost.server.domain.records import ClaimedRecord, EventCursor, NewRun, NodeRecord, RunCounts, StateRecord
+from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.sql_store import SqlStore
-from exospherehost.server.store import Reader, UnitOfWork
 from tests._support.databases import Database
 
 FROM_THE_FIRST = EventCursor(0, 0, 0)

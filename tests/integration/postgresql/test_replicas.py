@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, app
-from exospherehost.server.clock import ManualClock
+from exospherehost.server.domain.clock import ManualClock
 from exospherehost.server.postgresql_signals import Signals
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync

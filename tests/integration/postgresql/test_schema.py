@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from exospherehost.server import ServerSettings, ServerThread
-from exospherehost.server.errors import StartupError
+from exospherehost.server.domain.errors import StartupError
+from exospherehost.server.domain.store import StoreError
 from exospherehost.server.migrations import differences, schema_version, upgrade
 from exospherehost.server.postgresql import open_engine
 from exospherehost.server.sql_store import open_store
-from exospherehost.server.store import StoreError
 from exospherehost.server.tables import metadata
 from tests._support.databases import Database
 from tests._support.postgres import PASSWORD, SECRETS_KEY, PostgresServer

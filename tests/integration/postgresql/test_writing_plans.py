@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy.sql.base import Executable
 
 from exospherehost.server import postgresql_unit
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.postgresql_rows import TOGETHER
 from exospherehost.server.sql_store import SqlStore
-from exospherehost.server.store import UnitOfWork
 from tests._support.databases import Database
 
 STATEMENTS: dict[str, Executable] = {

@@ -7,9 +7,9 @@ from threading import Event
 
 import pytest
 
-from exospherehost.server.records import NewRun, RunCounts
+from exospherehost.server.domain.records import NewRun, RunCounts
+from exospherehost.server.domain.store import Contention, UnitOfWork
 from exospherehost.server.sql_store import SqlStore
-from exospherehost.server.store import Contention, UnitOfWork
 from tests.unit.server.test_event_log import prepared, state
 
 

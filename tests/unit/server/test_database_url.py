@@ -6,8 +6,8 @@ import pytest
 
 from exospherehost.server import ServerSettings
 from exospherehost.server.database_url import database_path, postgresql_url, shown
-from exospherehost.server.errors import StartupError
-from exospherehost.server.store import StoreError
+from exospherehost.server.domain.errors import StartupError
+from exospherehost.server.domain.store import StoreError
 
 URL = "postgresql://user:s3cret@host:5433/name?sslmode=require&password=s3cret"
 

@@ -15,9 +15,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as dialect
 
 from exospherehost.server import sql_events
-from exospherehost.server.clock import SystemClock
-from exospherehost.server.event_stream import EventStream
-from exospherehost.server.records import (
+from exospherehost.server.domain.clock import SystemClock
+from exospherehost.server.domain.records import (
     EventCursor,
     EventPage,
     NewRun,
@@ -27,9 +26,10 @@ from exospherehost.server.records import (
     StateRecord,
     TransitionRecord,
 )
+from exospherehost.server.domain.store import Reader, UnitOfWork
+from exospherehost.server.event_stream import EventStream
 from exospherehost.server.service.following import Followers, RunEnd
 from exospherehost.server.sql_store import SqlStore, open_store
-from exospherehost.server.store import Reader, UnitOfWork
 from tests._support.eventually import eventually
 
 BEGINNING = EventCursor()

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from exospherehost.server.records import CronRecord
+from exospherehost.server.domain.records import CronRecord
+from exospherehost.server.domain.store import Contention
 from exospherehost.server.service import crons
-from exospherehost.server.store import Contention
 
 
 @pytest.mark.parametrize(("error", "is_noted"), [(Contention("in the way"), False), (ValueError("broken"), True)])

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from exospherehost.server.ids import IdFactory, new_uuid, parse_state_id
+from exospherehost.server.domain.ids import IdFactory, new_uuid, parse_state_id
 
 
 def test_ids_of_one_factory_ascend_and_have_24_lower_case_hex_digits() -> None:

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from exospherehost.server import sqlite
+from exospherehost.server.domain.store import StoreError
 from exospherehost.server.migrations import upgrade
 from exospherehost.server.sql_store import open_store
-from exospherehost.server.store import StoreError
 from exospherehost.server.tables import metadata
 
 

@@ -11,11 +11,11 @@ import pytest
 from starlette.types import ASGIApp, Scope
 
 from exospherehost.server import monitoring
-from exospherehost.server.clock import SystemClock
+from exospherehost.server.domain.clock import SystemClock
+from exospherehost.server.domain.records import Backlog, DueStates
+from exospherehost.server.domain.store import Reader
 from exospherehost.server.metrics import Metrics
 from exospherehost.server.monitoring import MetricsPage, Ready
-from exospherehost.server.records import Backlog, DueStates
-from exospherehost.server.store import Reader
 
 T = TypeVar("T")
 

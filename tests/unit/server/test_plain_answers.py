@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from exospherehost.server import views
 from exospherehost.server.bodies import encode
-from exospherehost.server.records import ClaimedRecord, JsonObject, RunCounts, RunListing
+from exospherehost.server.domain.records import ClaimedRecord, JsonObject, RunCounts, RunListing
 from exospherehost.server.service.batches import Result
 from exospherehost.server.service.viewing import RunPage
 from exospherehost_client import models

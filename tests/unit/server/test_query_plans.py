@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import bindparam, select
 from sqlalchemy.sql.base import Executable
 
+from exospherehost.server.domain.records import EventCursor
 from exospherehost.server.migrations import upgrade
-from exospherehost.server.records import EventCursor
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.sqlite import open_engines
 from exospherehost.server.statements import Statements, _Compiled

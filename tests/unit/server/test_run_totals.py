@@ -10,9 +10,9 @@ from typing import NoReturn
 
 import pytest
 
-from exospherehost.server.records import NewRun, RunCounts
+from exospherehost.server.domain.records import NewRun, RunCounts
+from exospherehost.server.domain.store import Contention, Reader, UnitOfWork
 from exospherehost.server.sql_store import SqlStore, open_store
-from exospherehost.server.store import Contention, Reader, UnitOfWork
 from tests._support.databases import Database
 
 SPACES = ("one", "two", "three")

@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from exospherehost.server.records import NewRun, NodeRecord, RunCounts, StateChange, StateRecord
+from exospherehost.server.domain.records import NewRun, NodeRecord, RunCounts, StateChange, StateRecord
+from exospherehost.server.domain.store import Contention, Reader, StoreError, UnitOfWork
 from exospherehost.server.sql_base import TransactionLost
 from exospherehost.server.sql_store import SqlStore
 from exospherehost.server.sql_unit import SqlUnit
-from exospherehost.server.store import Contention, Reader, StoreError, UnitOfWork
 from tests._support.databases import Database
 
 

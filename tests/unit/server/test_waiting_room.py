@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from exospherehost.server.clock import ManualClock
-from exospherehost.server.records import ClaimedRecord, WaitingState
+from exospherehost.server.domain.clock import ManualClock
+from exospherehost.server.domain.records import ClaimedRecord, WaitingState
+from exospherehost.server.domain.store import Reader
 from exospherehost.server.scheduler import Scheduler
 from exospherehost.server.service.waiting import Attempt, Claimer, Patience, WaitingRoom
-from exospherehost.server.store import Reader
 from tests._support.eventually import eventually
 
 START = 1_000_000

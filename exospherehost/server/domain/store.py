@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol, TypeVar
 
-from exospherehost.server.records import (
+from exospherehost.server.domain.records import (
     ApiKeyRecord,
     Backlog,
     ClaimedRecord,

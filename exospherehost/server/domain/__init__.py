@@ -1,0 +1,1 @@
+"""Records, the store's interface, the clock, ids and errors."""
