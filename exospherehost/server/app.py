@@ -14,24 +14,17 @@ from typing import Any
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exospherehost.server import answers
-from exospherehost.server.access import Access, Gate
 from exospherehost.server.access_log import AccessLog
 from exospherehost.server.database_url import postgresql_url
-from exospherehost.server.document import full_document, offered_document
 from exospherehost.server.domain.clock import Clock, SystemClock
+from exospherehost.server.http import responses
+from exospherehost.server.http.authentication import Access, Gate
+from exospherehost.server.http.middleware import Edge, with_cross_origin_rules
+from exospherehost.server.http.monitoring import METRICS_PATH, OPEN, READY_PATH, MetricsPage, Ready, measure_loop_lag
+from exospherehost.server.http.routes import build_routes
+from exospherehost.server.http.served_document import full_document, offered_document
 from exospherehost.server.metrics import Metrics
-from exospherehost.server.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.migrations import revisions
-from exospherehost.server.monitoring import (
-    METRICS_PATH,
-    OPEN,
-    READY_PATH,
-    MetricsPage,
-    Ready,
-    measure_loop_lag,
-)
-from exospherehost.server.routes import build_routes
 from exospherehost.server.scheduler import Scheduler
 from exospherehost.server.service import Service
 from exospherehost.server.service.context import Context
@@ -101,7 +94,7 @@ class _Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get(OPEN) and scope["path"] != METRICS_PATH:
-            await answers.not_found(scope, receive, send)
+            await responses.not_found(scope, receive, send)
             return
         await self._router(scope, receive, send)
 
@@ -212,9 +205,9 @@ class _Application:
 
     async def _unrouted(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._matches(_other_spelling(scope["path"])):
-            answer = answers.redirect(_other_address(scope))
+            answer = responses.redirect(_other_address(scope))
         else:
-            answer = answers.not_found
+            answer = responses.not_found
         await answer(scope, receive, send)
 
     def _matches(self, path: str) -> bool:
@@ -228,13 +221,13 @@ async def _refusal_of_metrics(gate: Gate, scope: Scope) -> ASGIApp | None:
         return admitted
     if admitted.namespaces is None:
         return None
-    return answers.refusal(403, "The metrics tell of every namespace: they need an API key for all of them")
+    return responses.refusal(403, "The metrics tell of every namespace: they need an API key for all of them")
 
 
 def _document_route(settings: ServerSettings) -> BaseRoute:
     body = json.dumps(offered_document(full_document(), settings.extensions)).encode("ascii")
-    document = answers.JsonAnswer(200, body)
-    not_allowed = answers.method_not_allowed(["GET"])
+    document = responses.JsonAnswer(200, body)
+    not_allowed = responses.method_not_allowed(["GET"])
 
     class Document:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,10 +18,10 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exospherehost.server.app import create_app
-from exospherehost.server.connections import allow_open_files, bounded_protocol
 from exospherehost.server.domain.clock import Clock
 from exospherehost.server.domain.errors import StartupError
-from exospherehost.server.monitoring import METRICS_PATH, OPEN
+from exospherehost.server.http.connection_limits import allow_open_files, bounded_protocol
+from exospherehost.server.http.monitoring import METRICS_PATH, OPEN
 from exospherehost.server.settings import ServerSettings
 
 _log = logging.getLogger(__name__)

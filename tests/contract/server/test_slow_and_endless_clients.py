@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.connections import LARGEST_HEAD
+from exospherehost.server.http.connection_limits import LARGEST_HEAD
 from tests._support.service import Api, connect
 
 StartServer = Callable[..., ServerThread]

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exospherehost.server.http.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.metrics import Metrics
-from exospherehost.server.middleware import Edge, with_cross_origin_rules
 
 
 def edge(app: ASGIApp) -> ASGIApp:

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Scope
 
-from exospherehost.server import monitoring
 from exospherehost.server.domain.clock import SystemClock
 from exospherehost.server.domain.records import Backlog, DueStates
 from exospherehost.server.domain.store import Reader
+from exospherehost.server.http import monitoring
+from exospherehost.server.http.monitoring import MetricsPage, Ready
 from exospherehost.server.metrics import Metrics
-from exospherehost.server.monitoring import MetricsPage, Ready
 
 T = TypeVar("T")
 

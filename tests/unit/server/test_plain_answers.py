@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
-from exospherehost.server import views
-from exospherehost.server.bodies import encode
 from exospherehost.server.domain.records import ClaimedRecord, JsonObject, RunCounts, RunListing
+from exospherehost.server.http import response_bodies
+from exospherehost.server.http.request_bodies import encode
 from exospherehost.server.service.batches import Result
 from exospherehost.server.service.viewing import RunPage
 from exospherehost_client import models
@@ -33,12 +33,12 @@ _RESULTS = [Result(), Result(400, "no"), Result(retry_created=False), Result(enq
 @pytest.mark.parametrize(
     ("answer", "model"),
     [
-        (views.claimed("space", _CLAIMS), models.EnqueueStatesResponse),
-        (views.claimed("space", _CLAIMS, with_context=False), models.EnqueueStatesResponse),
-        (views.claimed("space", []), models.EnqueueStatesResponse),
-        (views.runs("space", 1, 20, _PAGE), models.ListRunsResponse),
-        (views.runs("space", 1, 20, _PAGE, with_cancellation=False), models.ListRunsResponse),
-        (views.report_results([("1" * 24, result) for result in _RESULTS]), models.ReportStatesResponse),
+        (response_bodies.claimed("space", _CLAIMS), models.EnqueueStatesResponse),
+        (response_bodies.claimed("space", _CLAIMS, with_context=False), models.EnqueueStatesResponse),
+        (response_bodies.claimed("space", []), models.EnqueueStatesResponse),
+        (response_bodies.runs("space", 1, 20, _PAGE), models.ListRunsResponse),
+        (response_bodies.runs("space", 1, 20, _PAGE, with_cancellation=False), models.ListRunsResponse),
+        (response_bodies.report_results([("1" * 24, result) for result in _RESULTS]), models.ReportStatesResponse),
     ],
 )
 def test_they_are_read_and_written_as_their_models(answer: JsonObject, model: type[BaseModel]) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exospherehost.server.prefer import LONGEST_WAIT, wanted_wait
+from exospherehost.server.http.prefer import LONGEST_WAIT, wanted_wait
 
 
 @pytest.mark.parametrize(

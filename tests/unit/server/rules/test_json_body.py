@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exospherehost.server.rules.json_body import (
-    MAX_DEPTH,
-    BodyNotUtf8,
-    JsonInvalid,
-    decode,
-    unsafe_values,
-)
+from exospherehost.server.http.json_body import MAX_DEPTH, BodyNotUtf8, JsonInvalid, decode, unsafe_values
 
 
 @pytest.mark.parametrize(

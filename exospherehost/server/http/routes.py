@@ -12,18 +12,18 @@ from starlette.types import Receive, Scope
 from exospherehost._rules.graph_check import check_fields
 from exospherehost._rules.model import FieldIssue, GraphSpec
 from exospherehost._rules.state_inputs import Entry
-from exospherehost.server import views
-from exospherehost.server.access import Access, Gate, forbidden, read_access
-from exospherehost.server.answers import not_found
-from exospherehost.server.bodies import parse_number_path, parse_run_path, parse_state_path, reads
 from exospherehost.server.domain.errors import Issue, ServiceError
 from exospherehost.server.domain.ids import parse_state_id
 from exospherehost.server.domain.records import EventCursor, JsonObject
-from exospherehost.server.endpoint import Endpoint, Operation, Reply
-from exospherehost.server.event_stream import EventStream
+from exospherehost.server.http import response_bodies
+from exospherehost.server.http.authentication import Access, Gate, forbidden, read_access
+from exospherehost.server.http.endpoint import Endpoint, Operation, Reply
+from exospherehost.server.http.event_stream import EventStream
+from exospherehost.server.http.report_batches import ReadReport, read_reports
+from exospherehost.server.http.request_bodies import parse_number_path, parse_run_path, parse_state_path, reads
+from exospherehost.server.http.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
+from exospherehost.server.http.responses import not_found
 from exospherehost.server.json_values import is_array
-from exospherehost.server.report_batch import ReadReport, read_reports
-from exospherehost.server.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
 from exospherehost.server.service import Service
 from exospherehost.server.service.batches import Report, Result
 from exospherehost.server.service.nodes import Registration
@@ -203,7 +203,7 @@ class _Operations:
         return models.RegisterNodesResponse(runtime_name=body.runtime_name, registered_nodes=body.nodes)
 
     async def list_nodes(self, namespace: str, _body: None) -> models.ListNodesResponse:
-        return await asyncio.to_thread(views.nodes, namespace, await self._service.list_nodes(namespace))
+        return await asyncio.to_thread(response_bodies.nodes, namespace, await self._service.list_nodes(namespace))
 
     async def upsert_graph(
         self, path: tuple[str, str], body: models.UpsertGraphRequest, access: Access
@@ -216,13 +216,13 @@ class _Operations:
         # Absent sections become their defaults; of the secrets only the names go on into the graph.
         document = body.model_dump(mode="json", exclude_unset=True, exclude={"secrets"})
         graph = GraphSpec.from_request(name, namespace, {**document, "secrets": list(body.secrets)})
-        return views.graph(await self._service.upsert_graph(graph, body.secrets))
+        return response_bodies.graph(await self._service.upsert_graph(graph, body.secrets))
 
     async def get_graph(self, path: tuple[str, str], _body: None) -> models.GraphResponse:
-        return views.graph(await self._service.get_graph(*path))
+        return response_bodies.graph(await self._service.get_graph(*path))
 
     async def list_graphs(self, namespace: str, _body: None) -> models.ListGraphsResponse:
-        return await asyncio.to_thread(views.graphs, namespace, await self._service.list_graphs(namespace))
+        return await asyncio.to_thread(response_bodies.graphs, namespace, await self._service.list_graphs(namespace))
 
     async def delete_graph(self, path: tuple[str, str], _body: None) -> models.DeleteGraphResponse:
         cancelled = await self._service.delete_graph(*path)
@@ -259,17 +259,17 @@ class _Operations:
             lease_ms=body.lease_ms,
             patience=None if wait is None else Patience(wait.seconds * 1_000, wait.gone),
         )
-        answer = views.claimed(namespace, claimed, with_context="context" in self._extensions)
+        answer = response_bodies.claimed(namespace, claimed, with_context="context" in self._extensions)
         return answer if wait is None else Reply(answer, wait.applied())
 
     async def renew_leases(self, namespace: str, body: models.RenewLeasesRequest) -> models.RenewLeasesResponse:
         state_ids = [state_id.lower() for state_id in body.state_ids]
-        return views.leases(await self._service.renew_leases(namespace, state_ids, body.lease_ms))
+        return response_bodies.leases(await self._service.renew_leases(namespace, state_ids, body.lease_ms))
 
     async def report_states(self, namespace: str, read: Sequence[ReadReport]) -> JsonObject:
         fit = [entry.report for entry in read if isinstance(entry.report, Report)]
         taken = iter(await self._service.report_states(namespace, fit))
-        return views.report_results(
+        return response_bodies.report_results(
             [(entry.state_id, entry.report if isinstance(entry.report, Result) else next(taken)) for entry in read]
         )
 
@@ -298,16 +298,18 @@ class _Operations:
 
     async def list_runs(self, path: tuple[str, int, int], _body: None) -> JsonObject:
         found = await self._service.list_runs(*path)
-        return await asyncio.to_thread(views.runs, *path, found, with_cancellation="cancel" in self._extensions)
+        return await asyncio.to_thread(
+            response_bodies.runs, *path, found, with_cancellation="cancel" in self._extensions
+        )
 
     async def cancel_run(self, path: tuple[str, str], _body: None) -> models.CancelRunResponse:
-        return views.cancelled(await self._service.cancel_run(*path))
+        return response_bodies.cancelled(await self._service.cancel_run(*path))
 
     async def stream_run_events(self, path: tuple[str, str], _body: None, after: EventCursor) -> EventStream:
         return EventStream(await self._service.follow_run(*path, after))
 
     async def get_run_graph(self, path: tuple[str, str], _body: None) -> models.RunGraphResponse:
-        return await asyncio.to_thread(views.run_graph, await self._service.get_run_graph(*path))
+        return await asyncio.to_thread(response_bodies.run_graph, await self._service.get_run_graph(*path))
 
     async def get_state(self, path: tuple[str, str, str, str], _body: None) -> models.StateDetail:
-        return views.state(await self._service.get_state(*path))
+        return response_bodies.state(await self._service.get_state(*path))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Scope
 
-from exospherehost.server.answers import Header
 from exospherehost.server.domain.errors import Issue
 from exospherehost.server.domain.records import EventCursor
-from exospherehost.server.event_stream import parse_event_id
-from exospherehost.server.prefer import wanted_wait
+from exospherehost.server.http.event_stream import parse_event_id
+from exospherehost.server.http.prefer import wanted_wait
+from exospherehost.server.http.responses import Header
 
 LONGEST_KEY = 255
 """The most characters of an idempotency key."""

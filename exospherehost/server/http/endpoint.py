@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exospherehost.server import answers, bodies
-from exospherehost.server.access import Access, Gate, forbidden
-from exospherehost.server.answers import Header
 from exospherehost.server.domain.errors import InvalidRequest, Issue, ServiceError
 from exospherehost.server.domain.records import JsonObject
-from exospherehost.server.event_stream import EventStream
+from exospherehost.server.http import request_bodies, responses
+from exospherehost.server.http.authentication import Access, Gate, forbidden
+from exospherehost.server.http.event_stream import EventStream
+from exospherehost.server.http.responses import Header
 
 PathReader = Callable[[Mapping[str, str], list[Issue]], Any]
 RequestReader = Callable[[Scope, Receive, list[Issue]], Any]
@@ -54,7 +54,7 @@ class Operation:
 
     handler: Handler
     path: PathReader = no_path
-    body: bodies.BodyReader | None = None
+    body: request_bodies.BodyReader | None = None
     besides: RequestReader | None = None
     status: int = 200
     public: bool = False
@@ -73,7 +73,7 @@ class Endpoint:
         self._operations = operations
         self._gate = gate
         self._largest_body = largest_body
-        self._not_allowed: ASGIApp = answers.method_not_allowed(sorted(operations))
+        self._not_allowed: ASGIApp = responses.method_not_allowed(sorted(operations))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -91,9 +91,9 @@ class Endpoint:
         try:
             result = await self._run(operation, scope, receive)
         except ServiceError as error:
-            return answers.refusal(error.status_code, error.detail)
+            return responses.refusal(error.status_code, error.detail)
         except InvalidRequest as error:
-            return answers.JsonAnswer(422, bodies.encode_issues(error.issues))
+            return responses.JsonAnswer(422, request_bodies.encode_issues(error.issues))
         return _answer_of(operation, result)
 
     async def _refused(self, scope: Scope) -> ASGIApp | None:
@@ -105,7 +105,7 @@ class Endpoint:
         if namespace is None or admitted.allows(namespace):
             return None
         error = forbidden(namespace)
-        return answers.refusal(error.status_code, error.detail)
+        return responses.refusal(error.status_code, error.detail)
 
     async def _run(self, operation: Operation, scope: Scope, receive: Receive) -> Result:
         issues: list[Issue] = []
@@ -113,15 +113,15 @@ class Endpoint:
         body: Any = None
         if operation.body is not None:
             # The bytes have no name here, which would keep them for as long as the operation waits.
-            body, in_body = await bodies.parse_body(
-                scope, await bodies.read_body(scope, receive, self._largest_body), operation.body
+            body, in_body = await request_bodies.parse_body(
+                scope, await request_bodies.read_body(scope, receive, self._largest_body), operation.body
             )
             issues += in_body
         if operation.besides is None:
-            bodies.require_valid(issues)
+            request_bodies.require_valid(issues)
             return await operation.handler(path, body)
         besides = operation.besides(scope, self._gate.while_valid(scope, receive), issues)
-        bodies.require_valid(issues)
+        request_bodies.require_valid(issues)
         return await operation.handler(path, body, besides)
 
 
@@ -129,5 +129,5 @@ def _answer_of(operation: Operation, result: Result) -> ASGIApp:
     if isinstance(result, EventStream):
         return result
     if isinstance(result, Reply):
-        return answers.JsonAnswer(operation.status, bodies.encode(result.body), result.headers)
-    return answers.JsonAnswer(operation.status, bodies.encode(result))
+        return responses.JsonAnswer(operation.status, request_bodies.encode(result.body), result.headers)
+    return responses.JsonAnswer(operation.status, request_bodies.encode(result))

@@ -16,8 +16,8 @@ from exospherehost._rules.model import FieldIssue
 from exospherehost.server.domain.errors import InvalidRequest, Issue, ServiceError
 from exospherehost.server.domain.ids import parse_run_id, parse_state_id
 from exospherehost.server.domain.records import JsonObject
+from exospherehost.server.http import json_body
 from exospherehost.server.json_values import is_array, is_object
-from exospherehost.server.rules import json_body
 from exospherehost_client import models
 
 _JSON_TYPE = re.compile(rb"application/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope
 
-from exospherehost.server import answers
 from exospherehost.server.api_keys import digest
 from exospherehost.server.attempts import Attempts, address_of
 from exospherehost.server.domain.clock import Clock
 from exospherehost.server.domain.errors import Issue, ServiceError
 from exospherehost.server.domain.records import ApiKeyRecord
 from exospherehost.server.domain.store import Store
+from exospherehost.server.http import responses
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Gate:
         """Return what a request may do, or the answer that turns it away."""
         given = _given(scope)
         if given is None:
-            return answers.unauthorized
+            return responses.unauthorized
         key = digest(given)
         client = scope.get("client")
         host = "" if client is None else client[0]
@@ -110,9 +110,9 @@ class Gate:
         wait = self._attempts.fail(host, now) if access is None else self._attempts.succeed(host, key, now)
         if wait:
             self._tell(host, wait, now)
-            return answers.too_many_attempts(int(wait))
+            return responses.too_many_attempts(int(wait))
         if access is None:
-            return answers.unauthorized
+            return responses.unauthorized
         scope[SCOPE_KEY] = access
         return access
 

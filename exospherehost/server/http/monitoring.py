@@ -14,11 +14,11 @@ from typing import Generic, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exospherehost.server import answers
-from exospherehost.server.access import API_KEY_HEADER
 from exospherehost.server.domain.clock import Clock
 from exospherehost.server.domain.records import Backlog
 from exospherehost.server.domain.store import Reader, Store
+from exospherehost.server.http import responses
+from exospherehost.server.http.authentication import API_KEY_HEADER
 from exospherehost.server.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ _LEAST_REST = 20
 _LAG_PERIOD = 1.0
 _BEARER = b"bearer "
 
-_READY: ASGIApp = answers.JsonAnswer(200, b'{"status":"ready"}')
-_ONLY_GET: ASGIApp = answers.method_not_allowed(["GET"])
+_READY: ASGIApp = responses.JsonAnswer(200, b'{"status":"ready"}')
+_ONLY_GET: ASGIApp = responses.method_not_allowed(["GET"])
 
 
 class Ready:
@@ -121,7 +121,7 @@ class MetricsPage:
         self._metrics.set_waiting(*self._waiting())
         accept = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
         body, content_type = await asyncio.to_thread(self._metrics.expose, accept)
-        return answers.BytesAnswer(body, content_type)
+        return responses.BytesAnswer(body, content_type)
 
     async def _refresh(self) -> None:
         began = time.monotonic()
@@ -189,4 +189,4 @@ def _revision(reader: Reader) -> str | None:
 
 
 def _unready(reason: str) -> ASGIApp:
-    return answers.JsonAnswer(503, json.dumps({"status": "unready", "reason": reason}).encode("ascii"))
+    return responses.JsonAnswer(503, json.dumps({"status": "unready", "reason": reason}).encode("ascii"))

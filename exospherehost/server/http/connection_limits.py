@@ -15,9 +15,9 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from exospherehost.server.bodies import BODY_LATE
 from exospherehost.server.domain.ids import new_uuid
-from exospherehost.server.middleware import REQUEST_ID
+from exospherehost.server.http.middleware import REQUEST_ID
+from exospherehost.server.http.request_bodies import BODY_LATE
 
 if sys.platform != "win32":
     import resource

@@ -8,9 +8,9 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exospherehost._rules.model import FieldIssue
-from exospherehost.server import bodies
 from exospherehost.server.domain.errors import Issue
 from exospherehost.server.domain.ids import parse_state_id
+from exospherehost.server.http import request_bodies
 from exospherehost.server.service.batches import Errored, Executed, Pruned, Report, Requeued, Result
 from exospherehost_client import models
 
@@ -51,7 +51,7 @@ def read_reports(value: dict[str, Any], unsafe: Sequence[FieldIssue]) -> tuple[l
         return [_read(entry, report=report) for entry, report in zip(value["reports"], reports, strict=True)], []
     spoiled = {issue.loc[2]: issue for issue in reversed(unsafe) if _concerns_one(issue)}
     issues: list[Issue] = [issue.to_json() for issue in unsafe if not _concerns_one(issue)]
-    _batch, in_shape = bodies.validate(value, _Batch)
+    _batch, in_shape = request_bodies.validate(value, _Batch)
     # Without the input: what could not be stored cannot be sent back either.
     issues += [{name: part for name, part in issue.items() if name != "input"} for issue in in_shape]
     if issues:
