@@ -31,11 +31,11 @@ from exospherehost.cli.prune import prune
 from exospherehost.cli.report import show_runs
 from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
-from exospherehost.server.access_log import LOGGER as ACCESS_LOGGER
-from exospherehost.server.access_log import AccessLogForm
 from exospherehost.server.database_url import postgresql_url, shown
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
+from exospherehost.server.observability.access_log import LOGGER as ACCESS_LOGGER
+from exospherehost.server.observability.access_log import AccessLogForm
 from exospherehost.server.serving import ServerThread
 from exospherehost.server.serving import serve as run_server
 from exospherehost.server.settings import (

@@ -14,7 +14,6 @@ from typing import Any
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exospherehost.server.access_log import AccessLog
 from exospherehost.server.database_url import postgresql_url
 from exospherehost.server.domain.clock import Clock, SystemClock
 from exospherehost.server.http import responses
@@ -23,8 +22,9 @@ from exospherehost.server.http.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.http.monitoring import METRICS_PATH, OPEN, READY_PATH, MetricsPage, Ready, measure_loop_lag
 from exospherehost.server.http.routes import build_routes
 from exospherehost.server.http.served_document import full_document, offered_document
-from exospherehost.server.metrics import Metrics
 from exospherehost.server.migrations import revisions
+from exospherehost.server.observability.access_log import AccessLog
+from exospherehost.server.observability.metrics import Metrics
 from exospherehost.server.scheduler import Scheduler
 from exospherehost.server.service import Service
 from exospherehost.server.service.context import Context

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from exospherehost.server.access_log import AccessLogForm
 from exospherehost.server.database_url import database_path, postgresql_url, shown
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
+from exospherehost.server.observability.access_log import AccessLogForm
 from exospherehost.server.private_files import read_or_create
 from exospherehost.server.secrets import HOW_TO_MAKE_A_KEY, SecretBox, load_or_create_keys, make_key, parse_keys
 from exospherehost.server.secrets import KEY_VARIABLE as SECRETS_KEY_VARIABLE

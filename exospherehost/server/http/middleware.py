@@ -11,10 +11,10 @@ from typing import Any
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exospherehost.server.access_log import AccessLog
 from exospherehost.server.domain.ids import new_uuid
 from exospherehost.server.http.responses import not_found, server_error
-from exospherehost.server.metrics import UNMATCHED, Metrics
+from exospherehost.server.observability.access_log import AccessLog
+from exospherehost.server.observability.metrics import UNMATCHED, Metrics
 
 _log = logging.getLogger(__name__)
 

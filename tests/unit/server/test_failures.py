@@ -8,7 +8,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server.http.middleware import Edge, with_cross_origin_rules
-from exospherehost.server.metrics import Metrics
+from exospherehost.server.observability.metrics import Metrics
 
 
 def edge(app: ASGIApp) -> ASGIApp:

@@ -15,7 +15,7 @@ from exospherehost.server.domain.records import Backlog, DueStates
 from exospherehost.server.domain.store import Reader
 from exospherehost.server.http import monitoring
 from exospherehost.server.http.monitoring import MetricsPage, Ready
-from exospherehost.server.metrics import Metrics
+from exospherehost.server.observability.metrics import Metrics
 
 T = TypeVar("T")
 
