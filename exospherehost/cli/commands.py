@@ -36,6 +36,8 @@ from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.observability.access_log import LOGGER as ACCESS_LOGGER
 from exospherehost.server.observability.access_log import AccessLogForm
+from exospherehost.server.security.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
+from exospherehost.server.security.tls import TlsFiles
 from exospherehost.server.serving import ServerThread
 from exospherehost.server.serving import serve as run_server
 from exospherehost.server.settings import (
@@ -50,8 +52,6 @@ from exospherehost.server.settings import (
     load_or_create_api_key,
     read_environment,
 )
-from exospherehost.server.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
-from exospherehost.server.tls import TlsFiles
 from exospherehost_client import AuthenticatedClient
 from exospherehost_client.errors import ApiError
 

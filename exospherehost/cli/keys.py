@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from exospherehost.cli.databases import database_option, plain_errors
-from exospherehost.server.api_keys import make_api_key
 from exospherehost.server.domain.records import ApiKeyRecord
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.http.authentication import FRESH_SECONDS
+from exospherehost.server.security.api_keys import make_api_key
 from exospherehost.server.sql_store import open_store
 
 T = TypeVar("T")

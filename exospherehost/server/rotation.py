@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exospherehost.server.domain.records import SealedSecrets
 from exospherehost.server.domain.store import Reader, Store, UnitOfWork
-from exospherehost.server.secrets import SecretBox, Undecryptable, make_key, read_keys, write_keys
+from exospherehost.server.security.secret_box import SecretBox, Undecryptable, make_key, read_keys, write_keys
 
 
 @dataclass(frozen=True, slots=True)

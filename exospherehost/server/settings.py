@@ -15,12 +15,18 @@ from exospherehost.server.database_url import database_path, postgresql_url, sho
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.observability.access_log import AccessLogForm
-from exospherehost.server.private_files import read_or_create
-from exospherehost.server.secrets import HOW_TO_MAKE_A_KEY, SecretBox, load_or_create_keys, make_key, parse_keys
-from exospherehost.server.secrets import KEY_VARIABLE as SECRETS_KEY_VARIABLE
+from exospherehost.server.security.private_files import read_or_create
+from exospherehost.server.security.secret_box import (
+    HOW_TO_MAKE_A_KEY,
+    SecretBox,
+    load_or_create_keys,
+    make_key,
+    parse_keys,
+)
+from exospherehost.server.security.secret_box import KEY_VARIABLE as SECRETS_KEY_VARIABLE
+from exospherehost.server.security.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
+from exospherehost.server.security.tls import TlsFiles
 from exospherehost.server.sql_store import DEFAULT_WRITERS
-from exospherehost.server.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
-from exospherehost.server.tls import TlsFiles
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, update
 
 from exospherehost.server.domain.records import ApiKeyRecord, SealedSecrets
-from exospherehost.server.secrets import keys_of
+from exospherehost.server.security.secret_box import keys_of
 from exospherehost.server.sql_base import SqlPart, binds, dump, load
 from exospherehost.server.tables import api_keys, graph_versions, graphs
 

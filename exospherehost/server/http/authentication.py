@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope
 
-from exospherehost.server.api_keys import digest
-from exospherehost.server.attempts import Attempts, address_of
 from exospherehost.server.domain.clock import Clock
 from exospherehost.server.domain.errors import Issue, ServiceError
 from exospherehost.server.domain.records import ApiKeyRecord
 from exospherehost.server.domain.store import Store
 from exospherehost.server.http import responses
+from exospherehost.server.security.api_keys import digest
+from exospherehost.server.security.wrong_key_limits import Attempts, address_of
 
 _log = logging.getLogger(__name__)
 

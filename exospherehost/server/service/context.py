@@ -15,7 +15,7 @@ from exospherehost.server.domain.clock import Clock, SystemClock
 from exospherehost.server.domain.ids import IdFactory
 from exospherehost.server.domain.records import NodeRecord, VersionRecord
 from exospherehost.server.domain.store import Reader
-from exospherehost.server.secrets import SecretBox
+from exospherehost.server.security.secret_box import SecretBox
 
 _CACHED_VERSIONS = 512
 

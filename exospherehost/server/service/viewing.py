@@ -10,7 +10,7 @@ from exospherehost._rules.transitions import STATE_NOT_FOUND
 from exospherehost.server.domain.errors import ServiceError
 from exospherehost.server.domain.records import RunListing, RunRecord, StateOutline, StateRecord
 from exospherehost.server.domain.store import Reader
-from exospherehost.server.secrets import Undecryptable
+from exospherehost.server.security.secret_box import Undecryptable
 from exospherehost.server.service.context import Context
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.attempts import BURST
+from exospherehost.server.security.wrong_key_limits import BURST
 from tests._support.api_keys import make_key
 from tests._support.databases import Database
 

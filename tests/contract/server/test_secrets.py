@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerThread, StartupError
-from exospherehost.server.secrets import SecretBox
+from exospherehost.server.security.secret_box import SecretBox
 from tests._support.databases import Database
 from tests._support.service import Api, connect, good, registration
 

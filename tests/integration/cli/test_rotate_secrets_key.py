@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, rotation
-from exospherehost.server.secrets import SecretBox, read_keys, write_keys
+from exospherehost.server.security.secret_box import SecretBox, read_keys, write_keys
 from tests._support.api_keys import command
 from tests._support.command import Command
 from tests._support.service import Api, connect, good, registration

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exospherehost.server.attempts import BURST, SECONDS_PER_ATTEMPT, Attempts, address_of
+from exospherehost.server.security.wrong_key_limits import BURST, SECONDS_PER_ATTEMPT, Attempts, address_of
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 

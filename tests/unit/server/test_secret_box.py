@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from exospherehost.server.secrets import SecretBox, Undecryptable, keys_of, load_or_create_keys, make_key, write_keys
+from exospherehost.server.security.secret_box import (
+    SecretBox,
+    Undecryptable,
+    keys_of,
+    load_or_create_keys,
+    make_key,
+    write_keys,
+)
 
 
 @pytest.mark.parametrize("text", ["v", "", "é€\x00", "x" * 100_000])

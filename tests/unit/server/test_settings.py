@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerSettings, StartupError, load_or_create_api_key, read_environment
-from exospherehost.server.secrets import load_or_create_keys
+from exospherehost.server.security.secret_box import load_or_create_keys
 from exospherehost.server.settings import DEFAULT_CORS_ORIGINS, beside, is_loopback
 
 GOOD_KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from exospherehost.server.domain.errors import StartupError
-from exospherehost.server.private_files import read_or_create, replace
+from exospherehost.server.security.private_files import read_or_create, replace
 
 KEY_VARIABLE = "EXOSPHERE_SECRETS_KEY"
 HOW_TO_MAKE_A_KEY = (

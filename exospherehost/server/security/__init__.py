@@ -1,0 +1,1 @@
+"""API keys, sealed secrets, TLS and limits on wrong keys."""
