@@ -11,7 +11,7 @@ from exospherehost.cli.durations import duration
 from exospherehost.server.domain.clock import SystemClock
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
-from exospherehost.server.service import pruning
+from exospherehost.server.service import retention
 from exospherehost.server.settings import DEFAULT_DATABASE
 from exospherehost.server.sql_store import database_path, open_store
 
@@ -48,10 +48,10 @@ def prune(database: str, older_than: timedelta, *, dry_run: bool) -> None:
     )
 
 
-async def _prune(database: str, older_than: timedelta, *, dry_run: bool) -> pruning.Pruned:
+async def _prune(database: str, older_than: timedelta, *, dry_run: bool) -> retention.Pruned:
     store = await asyncio.to_thread(open_store, database)
     try:
-        work = pruning.count if dry_run else pruning.prune
+        work = retention.count if dry_run else retention.prune
         return await work(store, SystemClock(), older_than)
     finally:
         await asyncio.to_thread(store.close)

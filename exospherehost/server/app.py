@@ -26,10 +26,10 @@ from exospherehost.server.migrations import revisions
 from exospherehost.server.observability.access_log import AccessLog
 from exospherehost.server.observability.metrics import Metrics
 from exospherehost.server.scheduler import Scheduler
-from exospherehost.server.service import Service
 from exospherehost.server.service.context import Context
-from exospherehost.server.service.following import Followers
-from exospherehost.server.service.waiting import WaitingRoom
+from exospherehost.server.service.followers import Followers
+from exospherehost.server.service.service import Service
+from exospherehost.server.service.waiting_claims import WaitingRoom
 from exospherehost.server.settings import ServerSettings
 from exospherehost.server.sql_store import SqlStore, open_store
 

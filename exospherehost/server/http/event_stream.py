@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from exospherehost.server.domain.clock import rfc3339
 from exospherehost.server.domain.records import EventCursor, TransitionRecord
-from exospherehost.server.service.following import RunEnd, Silence, Told
+from exospherehost.server.service.followers import RunEnd, Silence, Told
 
 _HEADERS = [
     (b"content-type", b"text/event-stream"),

@@ -11,7 +11,7 @@ from exospherehost._rules.model import FieldIssue
 from exospherehost.server.domain.errors import Issue
 from exospherehost.server.domain.ids import parse_state_id
 from exospherehost.server.http import request_bodies
-from exospherehost.server.service.batches import Errored, Executed, Pruned, Report, Requeued, Result
+from exospherehost.server.service.report_batches import Errored, Executed, Pruned, Report, Requeued, Result
 from exospherehost_client import models
 
 _LARGEST_BATCH = 1_000

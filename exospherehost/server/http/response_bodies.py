@@ -18,10 +18,10 @@ from exospherehost.server.domain.records import (
     RunListing,
     StateOutline,
 )
-from exospherehost.server.service.batches import Result
-from exospherehost.server.service.cancelling import CancelledRun
+from exospherehost.server.service.cancellation import CancelledRun
 from exospherehost.server.service.leases import HeldLease
-from exospherehost.server.service.viewing import RunPage, RunView, StateView, run_status
+from exospherehost.server.service.reading import RunPage, RunView, StateView, run_status
+from exospherehost.server.service.report_batches import Result
 from exospherehost_client import models
 
 MASK = "********"

@@ -24,11 +24,11 @@ from exospherehost.server.http.request_bodies import parse_number_path, parse_ru
 from exospherehost.server.http.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
 from exospherehost.server.http.responses import not_found
 from exospherehost.server.json_values import is_array
-from exospherehost.server.service import Service
-from exospherehost.server.service.batches import Report, Result
 from exospherehost.server.service.nodes import Registration
-from exospherehost.server.service.triggering import Start
-from exospherehost.server.service.waiting import Patience
+from exospherehost.server.service.report_batches import Report, Result
+from exospherehost.server.service.service import Service
+from exospherehost.server.service.triggers import Start
+from exospherehost.server.service.waiting_claims import Patience
 from exospherehost.server.settings import ServerSettings
 from exospherehost_client import models
 

@@ -9,7 +9,7 @@ from exospherehost.server.domain.clock import as_datetime, as_epoch_ms
 from exospherehost.server.domain.errors import ServiceError
 from exospherehost.server.domain.store import Contention, UnitOfWork
 from exospherehost.server.service.context import Context
-from exospherehost.server.service.triggering import Start, trigger
+from exospherehost.server.service.triggers import Start, trigger
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from exospherehost._rules import transitions
 from exospherehost.server.domain.store import Store, UnitOfWork
-from exospherehost.server.service import reports
+from exospherehost.server.service import state_reports
 from exospherehost.server.service.context import Context
 
 _log = logging.getLogger(__name__)
@@ -109,4 +109,4 @@ def _expire(unit: UnitOfWork, context: Context, state_id: str) -> bool | None:
     if state is None:
         raise LookupError(transitions.STATE_NOT_FOUND.detail)
     unit.note("lease_expired")
-    return reports.errored(unit, context, state.namespace, state_id, EXPIRED)
+    return state_reports.errored(unit, context, state.namespace, state_id, EXPIRED)

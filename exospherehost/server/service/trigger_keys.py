@@ -9,7 +9,7 @@ from exospherehost.server.domain.errors import InvalidRequest
 from exospherehost.server.domain.records import TriggerKeyRecord
 from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context
-from exospherehost.server.service.triggering import Start, StartedRun, trigger
+from exospherehost.server.service.triggers import Start, StartedRun, trigger
 
 KEPT_MS = 24 * 60 * 60 * 1_000
 """How long an answer is repeated, in milliseconds."""
@@ -34,7 +34,7 @@ def trigger_once(
 
     Raises:
         InvalidRequest: The key came with another body before.
-        ServiceError: As :func:`~exospherehost.server.service.triggering.trigger` says.
+        ServiceError: As :func:`~exospherehost.server.service.triggers.trigger` says.
     """
     now_ms = context.clock.now_ms()
     kept = unit.find_trigger_key(namespace, graph_name, key)

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.service import reports
+from exospherehost.server.service import state_reports
 from tests._support.service import Api, Json, connect, good
 
 UNKNOWN = "0" * 24
 
 
 def report(api: Api, *reports: Json) -> list[Json]:
-    results = good(api.post("/states/report", {"reports": list(reports)}))["results"]
-    assert [result["state_id"] for result in results] == [each["state_id"] for each in reports]
+    results = good(api.post("/states/report", {"reports": list(state_reports)}))["results"]
+    assert [result["state_id"] for result in results] == [each["state_id"] for each in state_reports]
     return list(results)
 
 
@@ -131,7 +131,7 @@ def test_a_report_that_fails_for_no_reason_of_its_own_is_a_500_of_its_own(
         raise RuntimeError("an internal matter")
 
     first, second = claimed(api, 2)
-    monkeypatch.setattr(reports, "prune", fail)
+    monkeypatch.setattr(state_reports, "prune", fail)
     results = report(api, {"state_id": first, "prune": {"data": {}}}, {"state_id": second, "executed": {"outputs": []}})
     assert [result["status"] for result in results] == [500, 200]
     assert "internal matter" not in results[0]["detail"]

@@ -8,7 +8,7 @@ import pytest
 from exospherehost.server import ServerThread
 from exospherehost.server.domain.clock import ManualClock, rfc3339
 from exospherehost.server.domain.store import UnitOfWork
-from exospherehost.server.service import reports
+from exospherehost.server.service import state_reports
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.leases import SPARED_AFTER_START_MS
 from tests._support.databases import Database
@@ -176,7 +176,7 @@ def test_a_lease_whose_end_fails_is_tried_again_and_holds_up_no_other(
     first = prepare(timed)
     second = timed.trigger("g")
     stuck = next(state for state in claim(timed, size=2) if state["run_id"] == first)
-    really = reports.errored
+    really = state_reports.errored
     failures: list[str] = []
 
     def fail_once(unit: UnitOfWork, context: Context, namespace: str, state_id: str, error: str) -> bool:
@@ -185,7 +185,7 @@ def test_a_lease_whose_end_fails_is_tried_again_and_holds_up_no_other(
             raise RuntimeError("out of order")
         return really(unit, context, namespace, state_id, error)
 
-    monkeypatch.setattr(reports, "errored", fail_once)
+    monkeypatch.setattr(state_reports, "errored", fail_once)
     clock.advance_to(START + LEASE)
     eventually_sync(lambda: ("a", "RETRY_CREATED") in timed.statuses(second))
     eventually_sync(lambda: f"event=lease_end_failed state_id={stuck['state_id']}" in caplog.text)

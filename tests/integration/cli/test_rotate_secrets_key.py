@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from exospherehost.server import ServerSettings, ServerThread, rotation
+from exospherehost.server import ServerSettings, ServerThread
 from exospherehost.server.security.secret_box import SecretBox, read_keys, write_keys
+from exospherehost.server.service import secret_rotation
 from tests._support.api_keys import command
 from tests._support.command import Command
 from tests._support.service import Api, connect, good, registration
@@ -118,7 +119,7 @@ def test_broken_off_at_any_step_it_loses_nothing_and_can_be_repeated(
 
     with monkeypatch.context() as patch:
         if step == "before the transaction":
-            patch.setattr(rotation, "reseal", break_off)
+            patch.setattr(secret_rotation, "reseal", break_off)
         elif step == "in the transaction":
             sealed = 0
             seal = SecretBox.seal
@@ -133,7 +134,7 @@ def test_broken_off_at_any_step_it_loses_nothing_and_can_be_repeated(
 
             patch.setattr(SecretBox, "seal", seal_some)
         else:
-            patch.setattr(rotation, "write_keys", write_once)
+            patch.setattr(secret_rotation, "write_keys", write_once)
         assert command("db", "rotate-secrets-key", "--database", database).exit_code != 0
     assert len(read_keys(file)) == 2
     assert len(sealed_by(database)) == 1

@@ -12,7 +12,7 @@ import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, app
 from exospherehost.server.postgresql_signals import Signals
-from exospherehost.server.service import following
+from exospherehost.server.service import followers
 from tests._support.api_keys import make_key, revoke
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
@@ -104,7 +104,7 @@ def test_where_the_news_is_lost_a_followed_run_is_looked_at(
     monkeypatch.setattr(Signals, "tell", lambda _self, _kind, _news: None)
     monkeypatch.setattr(app, "_LOOK_FOR_OTHERS_EVERY_MS", 200)
     # Nor because it looks before it says that nothing has happened.
-    monkeypatch.setattr(following, "KEEP_ALIVE_MS", FOR_EVER_MS)
+    monkeypatch.setattr(followers, "KEEP_ALIVE_MS", FOR_EVER_MS)
     one, other = start_replica(), start_replica()
     one.steps()
     one.graph("g", one.node("a"))

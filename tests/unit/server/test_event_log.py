@@ -28,7 +28,7 @@ from exospherehost.server.domain.records import (
 )
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.http.event_stream import EventStream
-from exospherehost.server.service.following import Followers, RunEnd
+from exospherehost.server.service.followers import Followers, RunEnd
 from exospherehost.server.sql_store import SqlStore, open_store
 from tests._support.eventually import eventually
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from exospherehost.server.domain.records import ClaimedRecord, JsonObject, RunCounts, RunListing
 from exospherehost.server.http import response_bodies
 from exospherehost.server.http.request_bodies import encode
-from exospherehost.server.service.batches import Result
-from exospherehost.server.service.viewing import RunPage
+from exospherehost.server.service.reading import RunPage
+from exospherehost.server.service.report_batches import Result
 from exospherehost_client import models
 
 _CLAIMED = ClaimedRecord(

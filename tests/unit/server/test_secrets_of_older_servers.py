@@ -7,8 +7,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from exospherehost.server.rotation import list_doubtful, rotate_file, unreadable_graphs
 from exospherehost.server.security.secret_box import SecretBox, load_or_create_keys, make_key, read_keys
+from exospherehost.server.service.secret_rotation import list_doubtful, rotate_file, unreadable_graphs
 from exospherehost.server.sql_store import SqlStore, open_store
 
 

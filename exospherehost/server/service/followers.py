@@ -11,7 +11,7 @@ from functools import partial
 from exospherehost.server.domain.clock import Clock
 from exospherehost.server.domain.records import EventCursor, EventPage, RunListing, RunRecord, TransitionRecord
 from exospherehost.server.domain.store import Reader, Store
-from exospherehost.server.service.viewing import run_status
+from exospherehost.server.service.reading import run_status
 
 KEEP_ALIVE_MS = 15_000
 """How long a stream is silent at most, in milliseconds."""

@@ -18,7 +18,7 @@ from exospherehost.server.domain.errors import ServiceError
 from exospherehost.server.domain.records import JsonObject, RunRecord, StateChange, StateRecord
 from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context, LoadedVersion
-from exospherehost.server.service.progress import JoinFailure, RunProgress
+from exospherehost.server.service.run_progress import JoinFailure, RunProgress
 
 
 @dataclass(frozen=True, slots=True)

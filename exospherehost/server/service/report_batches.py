@@ -11,7 +11,7 @@ from typing import NamedTuple
 from exospherehost.server.domain.errors import ServiceError
 from exospherehost.server.domain.records import JsonObject
 from exospherehost.server.domain.store import Store, UnitOfWork
-from exospherehost.server.service import reports
+from exospherehost.server.service import state_reports
 from exospherehost.server.service.context import Context
 
 _log = logging.getLogger(__name__)
@@ -96,13 +96,13 @@ def _failed(report: Report, error: BaseException) -> Result:
 def _apply(context: Context, namespace: str, report: Report, unit: UnitOfWork) -> Result:
     match report.outcome:
         case Executed(outputs):
-            reports.executed(unit, context, namespace, report.state_id, outputs)
+            state_reports.executed(unit, context, namespace, report.state_id, outputs)
             return Result()
         case Errored(error):
-            return Result(retry_created=reports.errored(unit, context, namespace, report.state_id, error))
+            return Result(retry_created=state_reports.errored(unit, context, namespace, report.state_id, error))
         case Pruned(data):
-            answer = reports.prune(unit, context, namespace, report.state_id, data)
+            answer = state_reports.prune(unit, context, namespace, report.state_id, data)
             return Result(enqueue_after=answer.enqueue_after)
         case Requeued(delay_ms):
-            answer = reports.requeue(unit, context, namespace, report.state_id, delay_ms)
+            answer = state_reports.requeue(unit, context, namespace, report.state_id, delay_ms)
             return Result(enqueue_after=answer.enqueue_after)

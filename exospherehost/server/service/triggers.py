@@ -14,7 +14,7 @@ from exospherehost.server.domain.records import NewRun, StateRecord
 from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context, LoadedVersion
 from exospherehost.server.service.graphs import graph_not_found
-from exospherehost.server.service.progress import JoinFailure, RunProgress
+from exospherehost.server.service.run_progress import JoinFailure, RunProgress
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from exospherehost.server.domain.records import RunRecord
 from exospherehost.server.domain.store import Contention, Reader, UnitOfWork
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.graphs import graph_not_found
-from exospherehost.server.service.viewing import run_status
+from exospherehost.server.service.reading import run_status
 
 
 @dataclass(frozen=True, slots=True)
