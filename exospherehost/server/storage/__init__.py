@@ -1,0 +1,1 @@
+"""Databases: opening them, their schema and the stores on them."""
