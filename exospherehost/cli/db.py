@@ -10,8 +10,8 @@ import click
 
 from exospherehost.server.database_url import shown
 from exospherehost.server.domain.store import StoreError
-from exospherehost.server.migrations import SchemaVersion
 from exospherehost.server.settings import DEFAULT_DATABASE
+from exospherehost.server.storage.migrations import SchemaVersion
 from exospherehost.server.storage.schema import Schema, open_schema
 
 _Command = TypeVar("_Command", bound=Callable[..., None])

@@ -22,7 +22,6 @@ from exospherehost.server.http.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.http.monitoring import METRICS_PATH, OPEN, READY_PATH, MetricsPage, Ready, measure_loop_lag
 from exospherehost.server.http.routes import build_routes
 from exospherehost.server.http.served_document import full_document, offered_document
-from exospherehost.server.migrations import revisions
 from exospherehost.server.observability.access_log import AccessLog
 from exospherehost.server.observability.metrics import Metrics
 from exospherehost.server.scheduler import Scheduler
@@ -32,6 +31,7 @@ from exospherehost.server.service.service import Service
 from exospherehost.server.service.waiting_claims import WaitingRoom
 from exospherehost.server.settings import ServerSettings
 from exospherehost.server.sql_store import SqlStore, open_store
+from exospherehost.server.storage.migrations import revisions
 
 # What another server did, and did not live to tell, is found so soon: leases it gave, schedules, states that wait.
 _LOOK_FOR_OTHERS_EVERY_MS = 5_000

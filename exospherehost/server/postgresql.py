@@ -16,7 +16,6 @@ from sqlalchemy.sql.base import Executable
 
 from exospherehost.server.database_url import shown
 from exospherehost.server.domain.store import Reader, StoreError
-from exospherehost.server.migrations import prepare
 from exospherehost.server.postgresql_rows import KEYS, ROWS, TOGETHER
 from exospherehost.server.postgresql_signals import Signals
 from exospherehost.server.postgresql_writer import PostgresWriter, is_away
@@ -24,6 +23,7 @@ from exospherehost.server.sql_base import dump
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.sql_writer import Writer
 from exospherehost.server.statements import Statements
+from exospherehost.server.storage.migrations import prepare
 
 T = TypeVar("T")
 

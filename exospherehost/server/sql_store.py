@@ -23,10 +23,10 @@ from exospherehost.server import sqlite
 from exospherehost.server.database_url import database_path, postgresql_url
 from exospherehost.server.domain.records import WaitingState
 from exospherehost.server.domain.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
-from exospherehost.server.migrations import prepare
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.sql_writer import Busy, LoneWriter, News, Task, Waiter, Writer
 from exospherehost.server.statements import Statements
+from exospherehost.server.storage.migrations import prepare
 
 __all__ = ["SqlStore", "database_path", "open_store"]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from exospherehost.server import migrations, sqlite
+from exospherehost.server import sqlite
 from exospherehost.server.database_url import database_path, postgresql_url
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.sql_store import load_postgresql
+from exospherehost.server.storage import migrations
 
 
 @dataclass(frozen=True, slots=True)

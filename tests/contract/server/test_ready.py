@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.migrations import revisions
+from exospherehost.server.storage.migrations import revisions
 from tests._support.databases import Database
 
 StartServer = Callable[..., ServerThread]

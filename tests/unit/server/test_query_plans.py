@@ -11,10 +11,10 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.sql.base import Executable
 
 from exospherehost.server.domain.records import EventCursor
-from exospherehost.server.migrations import upgrade
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.sqlite import open_engines
 from exospherehost.server.statements import Statements, _Compiled
+from exospherehost.server.storage.migrations import upgrade
 from exospherehost.server.tables import states
 from tests._support.statements import SMALL, history, statements
 
