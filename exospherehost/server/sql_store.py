@@ -420,7 +420,7 @@ def load_postgresql() -> ModuleType:
         StoreError: The driver is missing.
     """
     try:
-        return import_module("exospherehost.server.postgresql")
+        return import_module("exospherehost.server.storage.postgresql.database")
     except ImportError as error:
         raise StoreError(
             f"PostgreSQL needs a driver that is not installed ({error}): pip install 'exospherehost[postgres]'"

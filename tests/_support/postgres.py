@@ -19,8 +19,8 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from exospherehost.server.postgresql import open_engine
 from exospherehost.server.storage.migrations import upgrade
+from exospherehost.server.storage.postgresql.database import open_engine
 from tests._support.eventually import eventually_sync
 
 REQUIRED_VARIABLE = "EXOSPHERE_REQUIRE_POSTGRES"

@@ -93,7 +93,7 @@ async def test_the_plan_walks_the_partial_index(store: SqlStore, shared: Databas
     plans: list[str] = []
 
     def work(unit: UnitOfWork) -> None:
-        from exospherehost.server.postgresql_unit import _CLAIM
+        from exospherehost.server.storage.postgresql.unit import _CLAIM
 
         values = {"node_names": ["n"], "namespace": "space", "now_ms": 1, "candidates": 1, "limit": 1}
         compiled = str(_CLAIM.compile(dialect=store._database._writer.dialect))  # type: ignore[attr-defined]

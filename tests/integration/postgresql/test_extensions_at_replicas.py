@@ -11,8 +11,8 @@ from threading import Event
 import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, app
-from exospherehost.server.postgresql_signals import Signals
 from exospherehost.server.service import followers
+from exospherehost.server.storage.postgresql.notifications import Signals
 from tests._support.api_keys import make_key, revoke
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync

@@ -9,10 +9,10 @@ from threading import Event
 
 import pytest
 
-from exospherehost.server import postgresql_writer
 from exospherehost.server.domain.records import GraphRecord, NewRun, RunCounts, StateRecord
 from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.sql_store import SqlStore
+from exospherehost.server.storage.postgresql import writer
 from tests._support.databases import Database
 from tests._support.eventually import eventually
 
@@ -29,7 +29,7 @@ WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 @pytest.fixture
 def stores(shared: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SqlStore, SqlStore, SqlStore]]:
     """The stores of three servers, which are patient."""
-    monkeypatch.setattr(postgresql_writer, "_PATIENT_LOCK_TIMEOUT_MS", 60_000)
+    monkeypatch.setattr(writer, "_PATIENT_LOCK_TIMEOUT_MS", 60_000)
     with ExitStack() as stack:
         opened = shared.open(), shared.open(), shared.open()
         for store in opened:

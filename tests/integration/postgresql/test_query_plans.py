@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.base import Executable
 
-from exospherehost.server.postgresql_unit import PostgresUnit
+from exospherehost.server.storage.postgresql.unit import PostgresUnit
 from exospherehost.server.tables import runs, states
 from tests._support.databases import Database
 from tests._support.postgres import PostgresServer

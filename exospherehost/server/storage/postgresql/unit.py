@@ -18,7 +18,7 @@ they read, so each thing that a decision rests on is held, or compared again, by
 
 Whoever waits for a lock may keep others waiting. Within a unit locks are taken in one order: run, state, joins from the
 inside out. What would cross between units of a batch is either put off, as the counts of runs, which are written at the
-end and by key, or given up soon (see :mod:`exospherehost.server.postgresql_writer`).
+end and by key, or given up soon (see :mod:`exospherehost.server.storage.postgresql.writer`).
 """
 
 from __future__ import annotations

@@ -16,14 +16,14 @@ from sqlalchemy.sql.base import Executable
 
 from exospherehost.server.database_url import shown
 from exospherehost.server.domain.store import Reader, StoreError
-from exospherehost.server.postgresql_rows import KEYS, ROWS, TOGETHER
-from exospherehost.server.postgresql_signals import Signals
-from exospherehost.server.postgresql_writer import PostgresWriter, is_away
 from exospherehost.server.sql_base import dump
 from exospherehost.server.sql_unit import SqlUnit
 from exospherehost.server.sql_writer import Writer
 from exospherehost.server.statements import Statements
 from exospherehost.server.storage.migrations import prepare
+from exospherehost.server.storage.postgresql.bulk_statements import KEYS, ROWS, TOGETHER
+from exospherehost.server.storage.postgresql.notifications import Signals
+from exospherehost.server.storage.postgresql.writer import PostgresWriter, is_away
 
 T = TypeVar("T")
 
