@@ -31,7 +31,6 @@ from exospherehost.cli.prune import prune
 from exospherehost.cli.report import show_runs
 from exospherehost.cli.runs import ended_runs, read_runs
 from exospherehost.cli.script import Script
-from exospherehost.server.database_url import postgresql_url, shown
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.observability.access_log import LOGGER as ACCESS_LOGGER
@@ -52,6 +51,7 @@ from exospherehost.server.settings import (
     load_or_create_api_key,
     read_environment,
 )
+from exospherehost.server.storage.sql.database_url import postgresql_url, shown
 from exospherehost_client import AuthenticatedClient
 from exospherehost_client.errors import ApiError
 

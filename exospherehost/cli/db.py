@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import click
 
-from exospherehost.server.database_url import shown
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.settings import DEFAULT_DATABASE
 from exospherehost.server.storage.migrations import SchemaVersion
 from exospherehost.server.storage.schema import Schema, open_schema
+from exospherehost.server.storage.sql.database_url import shown
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 

@@ -14,7 +14,6 @@ from typing import Any
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exospherehost.server.database_url import postgresql_url
 from exospherehost.server.domain.clock import Clock, SystemClock
 from exospherehost.server.http import responses
 from exospherehost.server.http.authentication import Access, Gate
@@ -30,8 +29,9 @@ from exospherehost.server.service.followers import Followers
 from exospherehost.server.service.service import Service
 from exospherehost.server.service.waiting_claims import WaitingRoom
 from exospherehost.server.settings import ServerSettings
-from exospherehost.server.sql_store import SqlStore, open_store
 from exospherehost.server.storage.migrations import revisions
+from exospherehost.server.storage.sql.database_url import postgresql_url
+from exospherehost.server.storage.sql.store import SqlStore, open_store
 
 # What another server did, and did not live to tell, is found so soon: leases it gave, schedules, states that wait.
 _LOOK_FOR_OTHERS_EVERY_MS = 5_000

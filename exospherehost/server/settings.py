@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from exospherehost.server.database_url import database_path, postgresql_url, shown
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.observability.access_log import AccessLogForm
@@ -26,7 +25,8 @@ from exospherehost.server.security.secret_box import (
 from exospherehost.server.security.secret_box import KEY_VARIABLE as SECRETS_KEY_VARIABLE
 from exospherehost.server.security.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
 from exospherehost.server.security.tls import TlsFiles
-from exospherehost.server.sql_store import DEFAULT_WRITERS
+from exospherehost.server.storage.sql.database_url import database_path, postgresql_url, shown
+from exospherehost.server.storage.sql.store import DEFAULT_WRITERS
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from exospherehost.server.sql_store import SqlStore, open_store
+from exospherehost.server.storage.sql.store import SqlStore, open_store
 from tests._support.postgres import SECRETS_KEY
 
 KINDS = ("sqlite", "postgresql")

@@ -10,7 +10,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from exospherehost.server.tables import graph_versions, join_firings, joins, run_totals, runs, states, trigger_keys
+from exospherehost.server.storage.sql.tables import (
+    graph_versions,
+    join_firings,
+    joins,
+    run_totals,
+    runs,
+    states,
+    trigger_keys,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from exospherehost.server import sqlite
-from exospherehost.server.database_url import database_path, postgresql_url
 from exospherehost.server.domain.store import StoreError
-from exospherehost.server.sql_store import load_postgresql
 from exospherehost.server.storage import migrations
+from exospherehost.server.storage.sql.database_url import database_path, postgresql_url
+from exospherehost.server.storage.sql.store import load_postgresql
 
 
 @dataclass(frozen=True, slots=True)

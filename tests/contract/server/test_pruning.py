@@ -14,7 +14,7 @@ import pytest
 from exospherehost.server import ServerSettings, ServerThread, StartupError
 from exospherehost.server.domain.clock import ManualClock
 from exospherehost.server.service import retention
-from exospherehost.server.sql_store import SqlStore
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.command import Command
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync

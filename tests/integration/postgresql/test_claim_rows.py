@@ -8,7 +8,7 @@ import pytest
 
 from exospherehost.server.domain.records import NewRun, StateRecord
 from exospherehost.server.domain.store import UnitOfWork
-from exospherehost.server.sql_store import SqlStore
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database
 from tests._support.postgres import PostgresServer
 

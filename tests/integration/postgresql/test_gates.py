@@ -11,8 +11,8 @@ import pytest
 
 from exospherehost.server.domain.records import GraphRecord, NewRun, RunCounts, StateRecord
 from exospherehost.server.domain.store import UnitOfWork
-from exospherehost.server.sql_store import SqlStore
 from exospherehost.server.storage.postgresql import writer
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database
 from tests._support.eventually import eventually
 

@@ -13,7 +13,7 @@ import pytest
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost.server.domain.records import NodeRecord
 from exospherehost.server.domain.store import UnitOfWork
-from exospherehost.server.sql_store import SqlStore
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database
 from tests._support.eventually import eventually, eventually_sync
 from tests._support.postgres import PostgresServer, binaries_or_skip

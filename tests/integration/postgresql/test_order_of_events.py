@@ -11,7 +11,7 @@ import pytest
 
 from exospherehost.server.domain.records import ClaimedRecord, EventCursor, NewRun, NodeRecord, RunCounts, StateRecord
 from exospherehost.server.domain.store import Reader, UnitOfWork
-from exospherehost.server.sql_store import SqlStore
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database
 
 FROM_THE_FIRST = EventCursor(0, 0, 0)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.base import Executable
 
 from exospherehost.server.storage.postgresql.unit import PostgresUnit
-from exospherehost.server.tables import runs, states
+from exospherehost.server.storage.sql.tables import runs, states
 from tests._support.databases import Database
 from tests._support.postgres import PostgresServer
 from tests._support.statements import SMALL, history, statements

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy.sql.base import Executable
 
 from exospherehost.server.domain.store import UnitOfWork
-from exospherehost.server.sql_store import SqlStore
 from exospherehost.server.storage.postgresql import unit
 from exospherehost.server.storage.postgresql.bulk_statements import TOGETHER
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database
 
 STATEMENTS: dict[str, Executable] = {

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exospherehost.server.sql_store import SqlStore
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Select, create_engine, text
 
-from exospherehost.server import sql_backlog
-from exospherehost.server.sql_store import SqlStore
+from exospherehost.server.storage.sql import backlog
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database
 
 pytestmark = pytest.mark.sqlite
@@ -18,7 +18,7 @@ def test_the_count_walks_an_index_that_holds_nothing_finished(
 ) -> None:
     assert store.writes_waiting == 0
     engine = create_engine(f"sqlite:///{database.setting}")
-    statement: Select[tuple[object, ...]] = getattr(sql_backlog, name)
+    statement: Select[tuple[object, ...]] = getattr(backlog, name)
     compiled = statement.compile(dialect=engine.dialect)
     with engine.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", (0,) if compiled.positiontup else ())

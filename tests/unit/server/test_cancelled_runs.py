@@ -9,7 +9,7 @@ import pytest
 
 from exospherehost.server.domain.records import NewRun, RunCounts
 from exospherehost.server.domain.store import Contention, UnitOfWork
-from exospherehost.server.sql_store import SqlStore
+from exospherehost.server.storage.sql.store import SqlStore
 from tests.unit.server.test_event_log import prepared, state
 
 

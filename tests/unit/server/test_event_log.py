@@ -14,7 +14,6 @@ from sqlalchemy import Select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as dialect
 
-from exospherehost.server import sql_events
 from exospherehost.server.domain.clock import SystemClock
 from exospherehost.server.domain.records import (
     EventCursor,
@@ -29,7 +28,8 @@ from exospherehost.server.domain.records import (
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.http.event_stream import EventStream
 from exospherehost.server.service.followers import Followers, RunEnd
-from exospherehost.server.sql_store import SqlStore, open_store
+from exospherehost.server.storage.sql import events
+from exospherehost.server.storage.sql.store import SqlStore, open_store
 from tests._support.eventually import eventually
 
 BEGINNING = EventCursor()
@@ -118,7 +118,7 @@ async def test_a_store_without_a_log_writes_none(tmp_path: Path) -> None:
         store.close()
 
 
-@pytest.mark.parametrize("statement", [sql_events._READ, sql_events._WITHHELD, sql_events._LAST])
+@pytest.mark.parametrize("statement", [events._READ, events._WITHHELD, events._LAST])
 def test_the_log_is_read_from_its_index_in_order(tmp_path: Path, statement: Select[Any]) -> None:
     open_store(tmp_path / "test.db").close()
     text = str(statement.compile(dialect=dialect.dialect(paramstyle="named")))
@@ -132,7 +132,7 @@ def test_the_log_is_read_from_its_index_in_order(tmp_path: Path, statement: Sele
 def test_where_several_write_only_what_is_settled_is_read() -> None:
     read, withheld, add = (
         str(statement.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
-        for statement in (sql_events._READ, sql_events._WITHHELD, sql_events.ADD_EVENTS)
+        for statement in (events._READ, events._WITHHELD, events.ADD_EVENTS)
     )
     oldest = "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
     assert f"run_events.written_by < {oldest}" in read
@@ -189,13 +189,13 @@ async def test_no_more_is_read_than_is_taken(wide: SqlStore, monkeypatch: pytest
     run = await wide.write(prepared)
     await wide.write(lambda unit: unit.add_states([state(number, run) for number in range(20_000)]))
     pages: list[EventPage] = []
-    read_events = sql_events.SqlEvents.read_events
+    read_events = events.SqlEvents.read_events
 
     def counted(self: Any, *arguments: Any, **options: Any) -> EventPage:
         pages.append(read_events(self, *arguments, **options))
         return pages[-1]
 
-    monkeypatch.setattr(sql_events.SqlEvents, "read_events", counted)
+    monkeypatch.setattr(events.SqlEvents, "read_events", counted)
     followers = Followers(wide, SystemClock())
     sent: list[bytes] = []
     stuck = asyncio.Event()

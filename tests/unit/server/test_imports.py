@@ -41,7 +41,7 @@ def test_rules_and_service_know_neither_transport_nor_database(module: str) -> N
     foreign = ("sqlalchemy", "sqlite3", "alembic", "starlette", "uvicorn", "exospherehost_client", "httpx")
     for name in imported(module):
         assert not name.startswith(foreign), name
-        assert not name.startswith(("exospherehost.server.sql", "exospherehost.server.tables")), name
+        assert not name.startswith(("exospherehost.server.sql", "exospherehost.server.storage.sql.tables")), name
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -11,9 +11,9 @@ from sqlalchemy import Engine, create_engine, inspect, text
 
 from exospherehost.server import sqlite
 from exospherehost.server.domain.store import StoreError
-from exospherehost.server.sql_store import open_store
 from exospherehost.server.storage.migrations import upgrade
-from exospherehost.server.tables import metadata
+from exospherehost.server.storage.sql.store import open_store
+from exospherehost.server.storage.sql.tables import metadata
 
 
 def described(engine: Engine) -> dict[str, Any]:

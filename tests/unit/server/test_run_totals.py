@@ -12,7 +12,7 @@ import pytest
 
 from exospherehost.server.domain.records import NewRun, RunCounts
 from exospherehost.server.domain.store import Contention, Reader, UnitOfWork
-from exospherehost.server.sql_store import SqlStore, open_store
+from exospherehost.server.storage.sql.store import SqlStore, open_store
 from tests._support.databases import Database
 
 SPACES = ("one", "two", "three")

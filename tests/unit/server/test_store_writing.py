@@ -14,9 +14,9 @@ from sqlalchemy.exc import IntegrityError
 
 from exospherehost.server.domain.records import NewRun, NodeRecord, RunCounts, StateChange, StateRecord
 from exospherehost.server.domain.store import Contention, Reader, StoreError, UnitOfWork
-from exospherehost.server.sql_base import TransactionLost
-from exospherehost.server.sql_store import SqlStore
-from exospherehost.server.sql_unit import SqlUnit
+from exospherehost.server.storage.sql.base import TransactionLost
+from exospherehost.server.storage.sql.store import SqlStore
+from exospherehost.server.storage.sql.unit import SqlUnit
 from tests._support.databases import Database
 
 

@@ -112,7 +112,7 @@ def differences(engine: Engine) -> list[str]:
     # Only here: nothing else needs it, and it takes its time to load.
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
 
-    from exospherehost.server.tables import metadata  # noqa: PLC0415
+    from exospherehost.server.storage.sql.tables import metadata  # noqa: PLC0415
 
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

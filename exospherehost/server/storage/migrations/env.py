@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from exospherehost.server.tables import metadata
+from exospherehost.server.storage.sql.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -25,11 +25,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.base import Executable
 
-from exospherehost.server.sql_batch import SET_JOIN
-from exospherehost.server.sql_dialect import this_transaction
-from exospherehost.server.sql_events import ADD_EVENTS
-from exospherehost.server.sql_runs import ADD_RUNS, CHANGED_FIELDS, COUNT_FIELDS, RUN_FIELDS, STATE_FIELDS, SqlRuns
-from exospherehost.server.tables import joins, run_events, runs, states
+from exospherehost.server.storage.sql.batch_unit import SET_JOIN
+from exospherehost.server.storage.sql.dialect import this_transaction
+from exospherehost.server.storage.sql.events import ADD_EVENTS
+from exospherehost.server.storage.sql.runs import (
+    ADD_RUNS,
+    CHANGED_FIELDS,
+    COUNT_FIELDS,
+    RUN_FIELDS,
+    STATE_FIELDS,
+    SqlRuns,
+)
+from exospherehost.server.storage.sql.tables import joins, run_events, runs, states
 
 ROWS, KEYS = "rows", "keys"
 """The parameters' names."""

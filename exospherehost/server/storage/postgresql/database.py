@@ -14,16 +14,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.base import Executable
 
-from exospherehost.server.database_url import shown
 from exospherehost.server.domain.store import Reader, StoreError
-from exospherehost.server.sql_base import dump
-from exospherehost.server.sql_unit import SqlUnit
-from exospherehost.server.sql_writer import Writer
-from exospherehost.server.statements import Statements
 from exospherehost.server.storage.migrations import prepare
 from exospherehost.server.storage.postgresql.bulk_statements import KEYS, ROWS, TOGETHER
 from exospherehost.server.storage.postgresql.notifications import Signals
 from exospherehost.server.storage.postgresql.writer import PostgresWriter, is_away
+from exospherehost.server.storage.sql.base import dump
+from exospherehost.server.storage.sql.database_url import shown
+from exospherehost.server.storage.sql.statements import Statements
+from exospherehost.server.storage.sql.unit import SqlUnit
+from exospherehost.server.storage.sql.writer import Writer
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ _CONNECT_OPTIONS = {
 # text; where that one itself occurs, it is written as two as well.
 _NUL = "\0"
 _MARKER = "\ufdd0"
-# As :func:`~exospherehost.server.sql_base.dump` writes them.
+# As :func:`~exospherehost.server.storage.sql.base.dump` writes them.
 _NUL_IN_JSON, _MARKER_IN_JSON = "\\u0000", "\\ufdd0"
 
 

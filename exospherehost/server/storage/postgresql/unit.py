@@ -31,13 +31,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from exospherehost.server.domain.records import ClaimedRecord, GraphRecord, JoinProgress, TriggerKeyRecord
 from exospherehost.server.domain.store import Contention
-from exospherehost.server.sql_base import binds
-from exospherehost.server.sql_batch import BatchUnit
-from exospherehost.server.sql_graphs import SqlGraphs, read_graph
-from exospherehost.server.sql_keys import DROP_AS_READ
-from exospherehost.server.sql_leases import SqlLeases
-from exospherehost.server.sql_runs import STATE_FIELDS, SqlRuns
-from exospherehost.server.tables import graph_versions, graphs, joins, runs
+from exospherehost.server.storage.sql.base import binds
+from exospherehost.server.storage.sql.batch_unit import BatchUnit
+from exospherehost.server.storage.sql.graphs import SqlGraphs, read_graph
+from exospherehost.server.storage.sql.leases import SqlLeases
+from exospherehost.server.storage.sql.runs import STATE_FIELDS, SqlRuns
+from exospherehost.server.storage.sql.tables import graph_versions, graphs, joins, runs
+from exospherehost.server.storage.sql.trigger_keys import DROP_AS_READ
 
 # When to look again for states that are due and that somebody else holds just now.
 _HELD_BY_OTHERS_MS = 250

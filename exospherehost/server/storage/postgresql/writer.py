@@ -27,10 +27,10 @@ from sqlalchemy import BigInteger, Connection, Engine, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from exospherehost.server.domain.store import StoreError
-from exospherehost.server.sql_base import Spoilt, TransactionLost
-from exospherehost.server.sql_writer import Busy, News, Task, work_on
-from exospherehost.server.statements import Statements
 from exospherehost.server.storage.postgresql.unit import PostgresUnit
+from exospherehost.server.storage.sql.base import Spoilt, TransactionLost
+from exospherehost.server.storage.sql.statements import Statements
+from exospherehost.server.storage.sql.writer import Busy, News, Task, work_on
 
 _log = logging.getLogger(__name__)
 

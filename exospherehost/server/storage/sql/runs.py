@@ -20,10 +20,10 @@ from exospherehost.server.domain.records import (
     WaitingState,
 )
 from exospherehost.server.domain.store import Contention, Note
-from exospherehost.server.sql_base import binds, dump, load
-from exospherehost.server.sql_events import SqlEvents
-from exospherehost.server.statements import Statements
-from exospherehost.server.tables import join_firings, joins, run_totals, runs, states
+from exospherehost.server.storage.sql.base import binds, dump, load
+from exospherehost.server.storage.sql.events import SqlEvents
+from exospherehost.server.storage.sql.statements import Statements
+from exospherehost.server.storage.sql.tables import join_firings, joins, run_totals, runs, states
 
 _RUNS = select(
     runs.c.key,

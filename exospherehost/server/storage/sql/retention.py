@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, String, bindparam, cast, delete, func, literal_column, select, update
 
 from exospherehost.server.domain.records import OldRun, RunCounts
-from exospherehost.server.sql_base import SqlPart
-from exospherehost.server.sql_graphs import DROP_VERSION
-from exospherehost.server.tables import join_firings, joins, run_events, runs, states
+from exospherehost.server.storage.sql.base import SqlPart
+from exospherehost.server.storage.sql.graphs import DROP_VERSION
+from exospherehost.server.storage.sql.tables import join_firings, joins, run_events, runs, states
 
 _NOWHERE = ""
 """The namespace of runs that are being deleted: no path can name it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnClause, bindparam, column, func, literal_column, select, table
 
 from exospherehost.server.domain.records import Backlog, DueStates
-from exospherehost.server.sql_base import SqlPart
-from exospherehost.server.tables import nodes, states
+from exospherehost.server.storage.sql.base import SqlPart
+from exospherehost.server.storage.sql.tables import nodes, states
 
 _MOST_LINES = 10_000
 _LINE = (states.c.namespace, states.c.node_name)

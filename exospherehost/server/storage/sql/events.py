@@ -13,9 +13,9 @@ from sqlalchemy import bindparam, insert, literal_column, select, tuple_
 
 from exospherehost.server.domain.records import EventCursor, EventPage, TransitionRecord
 from exospherehost.server.domain.store import Note
-from exospherehost.server.sql_base import SqlPart, binds, dump, load
-from exospherehost.server.sql_dialect import oldest_open_transaction, this_transaction
-from exospherehost.server.tables import run_events as log
+from exospherehost.server.storage.sql.base import SqlPart, binds, dump, load
+from exospherehost.server.storage.sql.dialect import oldest_open_transaction, this_transaction
+from exospherehost.server.storage.sql.tables import run_events as log
 
 _LARGEST_ROW = 200
 """The most transitions of a row: what a reader cannot help holding at once."""

@@ -9,8 +9,8 @@ from sqlalchemy import bindparam, func, insert, select, update
 
 from exospherehost.server.domain.records import ApiKeyRecord, SealedSecrets
 from exospherehost.server.security.secret_box import keys_of
-from exospherehost.server.sql_base import SqlPart, binds, dump, load
-from exospherehost.server.tables import api_keys, graph_versions, graphs
+from exospherehost.server.storage.sql.base import SqlPart, binds, dump, load
+from exospherehost.server.storage.sql.tables import api_keys, graph_versions, graphs
 
 _FIELDS = ("id", "name", "digest", "namespaces", "created_at", "expires_at", "revoked_at")
 _ALL = select(*(api_keys.c[name] for name in _FIELDS)).order_by(api_keys.c.created_at, api_keys.c.id)

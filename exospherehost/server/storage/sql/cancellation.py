@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, literal_column, null, or_, select, update
 
-from exospherehost.server.sql_events import SqlEvents
-from exospherehost.server.tables import graph_versions, joins, runs, states
+from exospherehost.server.storage.sql.events import SqlEvents
+from exospherehost.server.storage.sql.tables import graph_versions, joins, runs, states
 
 # The row of the run comes first. Whoever creates a state changes it too, and only while it is not cancelled: a state
 # that was created before is found below, and later none is created.

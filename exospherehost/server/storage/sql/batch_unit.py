@@ -30,12 +30,12 @@ from exospherehost.server.domain.records import (
     StateRecord,
 )
 from exospherehost.server.domain.store import Contention, NodeKey
-from exospherehost.server.sql_base import Spoilt, binds, dump, load
-from exospherehost.server.sql_pending import Known, Pending, Values
-from exospherehost.server.sql_runs import ADD_RUNS, COUNT_FIELDS, STATE_FIELDS, SqlRuns, read_run, read_state
-from exospherehost.server.sql_unit import SqlUnit
-from exospherehost.server.statements import Statements
-from exospherehost.server.tables import graph_versions, graphs, joins, runs, states
+from exospherehost.server.storage.sql.base import Spoilt, binds, dump, load
+from exospherehost.server.storage.sql.pending_writes import Known, Pending, Values
+from exospherehost.server.storage.sql.runs import ADD_RUNS, COUNT_FIELDS, STATE_FIELDS, SqlRuns, read_run, read_state
+from exospherehost.server.storage.sql.statements import Statements
+from exospherehost.server.storage.sql.tables import graph_versions, graphs, joins, runs, states
+from exospherehost.server.storage.sql.unit import SqlUnit
 
 _ADD_TO_TOTAL = text(
     "INSERT INTO run_totals (namespace, slot, total) VALUES (:namespace, :slot, :more) "

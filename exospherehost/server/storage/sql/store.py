@@ -20,13 +20,13 @@ from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 from exospherehost.server import sqlite
-from exospherehost.server.database_url import database_path, postgresql_url
 from exospherehost.server.domain.records import WaitingState
 from exospherehost.server.domain.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
-from exospherehost.server.sql_unit import SqlUnit
-from exospherehost.server.sql_writer import Busy, LoneWriter, News, Task, Waiter, Writer
-from exospherehost.server.statements import Statements
 from exospherehost.server.storage.migrations import prepare
+from exospherehost.server.storage.sql.database_url import database_path, postgresql_url
+from exospherehost.server.storage.sql.statements import Statements
+from exospherehost.server.storage.sql.unit import SqlUnit
+from exospherehost.server.storage.sql.writer import Busy, LoneWriter, News, Task, Waiter, Writer
 
 __all__ = ["SqlStore", "database_path", "open_store"]
 

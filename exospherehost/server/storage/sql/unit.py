@@ -6,15 +6,15 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from exospherehost.server.domain.store import Occurrence
-from exospherehost.server.sql_api_keys import SqlApiKeys
-from exospherehost.server.sql_backlog import SqlBacklog
-from exospherehost.server.sql_base import savepoint
-from exospherehost.server.sql_cancel import SqlCancel
-from exospherehost.server.sql_graphs import SqlGraphs
-from exospherehost.server.sql_keys import SqlKeys
-from exospherehost.server.sql_leases import SqlLeases
-from exospherehost.server.sql_pruning import SqlPruning
-from exospherehost.server.sql_runs import SqlRuns
+from exospherehost.server.storage.sql.api_keys import SqlApiKeys
+from exospherehost.server.storage.sql.backlog import SqlBacklog
+from exospherehost.server.storage.sql.base import savepoint
+from exospherehost.server.storage.sql.cancellation import SqlCancel
+from exospherehost.server.storage.sql.graphs import SqlGraphs
+from exospherehost.server.storage.sql.leases import SqlLeases
+from exospherehost.server.storage.sql.retention import SqlPruning
+from exospherehost.server.storage.sql.runs import SqlRuns
+from exospherehost.server.storage.sql.trigger_keys import SqlKeys
 
 
 class SqlUnit(SqlGraphs, SqlRuns, SqlCancel, SqlLeases, SqlKeys, SqlApiKeys, SqlBacklog, SqlPruning):

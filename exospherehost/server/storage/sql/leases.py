@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, bindparam, literal_column, select, update
 
-from exospherehost.server.sql_base import SqlPart
-from exospherehost.server.tables import states
+from exospherehost.server.storage.sql.base import SqlPart
+from exospherehost.server.storage.sql.tables import states
 
 _LEASED = states.c.lease_expires_at.is_not(None)
 _EXPIRED = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, bindparam, delete, insert, select
 
 from exospherehost.server.domain.records import TriggerKeyRecord
-from exospherehost.server.sql_base import SqlPart, binds, dump, load
-from exospherehost.server.tables import trigger_keys as keys
+from exospherehost.server.storage.sql.base import SqlPart, binds, dump, load
+from exospherehost.server.storage.sql.tables import trigger_keys as keys
 
 _OF_KEY = (
     keys.c.namespace == bindparam("of_namespace"),

@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, bindparam
 from sqlalchemy.sql.base import Executable
 
-from exospherehost.server.statements import Statements
+from exospherehost.server.storage.sql.statements import Statements
 
 
 class SqlPart:

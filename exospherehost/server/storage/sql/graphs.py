@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, delete, exists, func, insert, literal_column, 
 from exospherehost.server.domain.records import CronRecord, GraphRecord, JsonObject, NodeRecord, VersionRecord
 from exospherehost.server.domain.store import NodeKey
 from exospherehost.server.security.secret_box import keys_of
-from exospherehost.server.sql_base import SqlPart, binds, dump, load
-from exospherehost.server.tables import crons, graph_versions, graphs, nodes, runs
+from exospherehost.server.storage.sql.base import SqlPart, binds, dump, load
+from exospherehost.server.storage.sql.tables import crons, graph_versions, graphs, nodes, runs
 
 _NODE_FIELDS = (
     "id",

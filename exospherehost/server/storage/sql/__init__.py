@@ -1,0 +1,1 @@
+"""SQL that every database shares."""
