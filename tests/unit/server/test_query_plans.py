@@ -11,11 +11,11 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.sql.base import Executable
 
 from exospherehost.server.domain.records import EventCursor
-from exospherehost.server.sqlite import open_engines
 from exospherehost.server.storage.migrations import upgrade
 from exospherehost.server.storage.sql.statements import Statements, _Compiled
 from exospherehost.server.storage.sql.tables import states
 from exospherehost.server.storage.sql.unit import SqlUnit
+from exospherehost.server.storage.sqlite.engine import open_engines
 from tests._support.statements import SMALL, history, statements
 
 Plan = Callable[[Executable], list[str]]

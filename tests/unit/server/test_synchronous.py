@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerSettings, StartupError
-from exospherehost.server.sqlite import open_engines
 from exospherehost.server.storage.sql.store import SqliteDatabase, SqlStore, open_store
+from exospherehost.server.storage.sqlite.engine import open_engines
 
 # What SQLite calls them when asked.
 LEVELS = {"full": 2, "normal": 1}

@@ -19,7 +19,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
-from exospherehost.server import sqlite
 from exospherehost.server.domain.records import WaitingState
 from exospherehost.server.domain.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
 from exospherehost.server.storage.migrations import prepare
@@ -27,6 +26,7 @@ from exospherehost.server.storage.sql.database_url import database_path, postgre
 from exospherehost.server.storage.sql.statements import Statements
 from exospherehost.server.storage.sql.unit import SqlUnit
 from exospherehost.server.storage.sql.writer import Busy, LoneWriter, News, Task, Waiter, Writer
+from exospherehost.server.storage.sqlite import engine
 
 __all__ = ["SqlStore", "database_path", "open_store"]
 
@@ -108,7 +108,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path, *, synchronous: str, migrate: bool, logs_events: bool) -> None:
         self._logs_events = logs_events
-        self._writer, self._reader = sqlite.open_engines(path, readers=_READERS, synchronous=synchronous)
+        self._writer, self._reader = engine.open_engines(path, readers=_READERS, synchronous=synchronous)
         try:
             prepare(self._writer, str(path), migrate=migrate)
         except BaseException:

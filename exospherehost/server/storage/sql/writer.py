@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Engine
 
 from exospherehost.server.domain.records import WaitingState
 from exospherehost.server.domain.store import Contention, Note, UnitOfWork
-from exospherehost.server.sqlite_unit import SqliteUnit
 from exospherehost.server.storage.sql.base import Spoilt, TransactionLost, savepoint
 from exospherehost.server.storage.sql.batch_unit import BatchUnit
 from exospherehost.server.storage.sql.statements import Statements
 from exospherehost.server.storage.sql.unit import SqlUnit
+from exospherehost.server.storage.sqlite.unit import SqliteUnit
 
 _log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from sqlalchemy import func, select, text
 
 from exospherehost.server.domain.records import GraphRecord
-from exospherehost.server.sqlite import is_in_transaction
 from exospherehost.server.storage.sql.batch_unit import BatchUnit
 from exospherehost.server.storage.sql.runs import STATE_FIELDS
 from exospherehost.server.storage.sql.tables import runs
+from exospherehost.server.storage.sqlite.engine import is_in_transaction
 
 _HOLD = text(
     f"SELECT {', '.join(f'states.{name}' for name in STATE_FIELDS)}, "  # noqa: S608 (names of ours)
