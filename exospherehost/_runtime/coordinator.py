@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from exospherehost._nodes.node import BaseNode
-from exospherehost._runtime import outcomes
 from exospherehost._runtime.journal import Journal, JournalError
 from exospherehost._runtime.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper
-from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.outcomes import Outcome, handed_back
 from exospherehost._runtime.poller import Claim, Poller
 from exospherehost._runtime.reporter import Reporter
-from exospherehost._runtime.state_executor import handed_back, log_fields
+from exospherehost._runtime.state_executor import log_fields
 from exospherehost._runtime.stats import Counters
 from exospherehost._runtime.worker_pool import Executes, Workers
 from exospherehost._transport.retry import Backoff
@@ -229,7 +228,7 @@ class Crew:
 
     def _hand_back(self, states: Iterable[ClaimedState]) -> None:
         for state in states:
-            self._reporter.submit_now(handed_back(self._namespace, state))
+            self._reporter.submit_now(handed_back(state.state_id, log_fields(self._namespace, state)))
 
     def _with_lease(self) -> dict[str, object]:
         return dict(self._leases)
@@ -259,7 +258,7 @@ class Crew:
             outcome.fields = self._fields_of(outcome.state_id)
             self._reporter.submit_now(outcome, may_have_arrived=True)
         for state_id in unfinished:
-            self._reporter.submit_now(outcomes.handed_back(state_id, self._fields_of(state_id)))
+            self._reporter.submit_now(handed_back(state_id, self._fields_of(state_id)))
         if outcomes or unfinished:
             logger.info("event=journal_recovered outcomes=%d unfinished=%d", len(outcomes), len(unfinished))
 

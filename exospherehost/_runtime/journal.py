@@ -76,8 +76,8 @@ class Journal:
 
     def left_over(self) -> tuple[list[Outcome], list[str]]:
         """Return what an earlier run left: its undelivered outcomes, and the ids of unfinished states."""
-        outcomes = [_read(state_id, outcome) for state_id, outcome in self._left if outcome is not None]
-        return outcomes, [state_id for state_id, outcome in self._left if outcome is None]
+        finished = [_read(state_id, outcome) for state_id, outcome in self._left if outcome is not None]
+        return finished, [state_id for state_id, outcome in self._left if outcome is None]
 
     async def claimed(self, state_ids: Sequence[str]) -> None:
         """Record claims; durable on return.

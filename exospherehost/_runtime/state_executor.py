@@ -219,11 +219,6 @@ def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
     return fields
 
 
-def handed_back(namespace: str, state: ClaimedState) -> Outcome:
-    """The outcome of a state that was claimed and is not executed here."""
-    return outcomes.handed_back(state.state_id, log_fields(namespace, state))
-
-
 def _checked_size(
     data: Sequence[dict[str, Any]], with_places: Callable[[Sequence[dict[str, Any]]], Iterable[_Field]]
 ) -> int:

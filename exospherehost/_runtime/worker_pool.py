@@ -11,8 +11,8 @@ from typing import Protocol
 
 from exospherehost._nodes.node import BaseNode
 from exospherehost._runtime import outcomes
-from exospherehost._runtime.outcomes import Outcome
-from exospherehost._runtime.state_executor import handed_back, log_fields
+from exospherehost._runtime.outcomes import Outcome, handed_back
+from exospherehost._runtime.state_executor import log_fields
 from exospherehost._runtime.stats import Counters
 from exospherehost_client.models import ClaimedState
 
@@ -190,7 +190,7 @@ class Workers:
         while self._waiting:
             state = self._waiting.popleft()
             self._held.discard(state.state_id)
-            self._outbox.submit_now(handed_back(self._namespace, state))
+            self._outbox.submit_now(handed_back(state.state_id, log_fields(self._namespace, state)))
         self._count_states()
 
     async def finished(self) -> None:
@@ -221,7 +221,7 @@ class Workers:
                 CANCEL_SECONDS,
                 extra=fields,
             )
-            self._outbox.submit_now(handed_back(self._namespace, state))
+            self._outbox.submit_now(handed_back(state.state_id, log_fields(self._namespace, state)))
 
     async def _work(self) -> None:
         task = asyncio.current_task()
@@ -266,7 +266,7 @@ class Workers:
             # The node ended in spite of a cancellation: what it has done counts, if the state is still ours.
         except asyncio.CancelledError:
             if state.state_id not in self._lost:
-                self._outbox.submit_now(outcome or handed_back(self._namespace, state))
+                self._outbox.submit_now(outcome or handed_back(state.state_id, log_fields(self._namespace, state)))
             if self._stopping:
                 raise
         else:

@@ -13,7 +13,7 @@ from exospherehost.server.domain.store import StoreError
 from exospherehost.server.storage import migrations
 from exospherehost.server.storage.sql.database_url import database_path, postgresql_url
 from exospherehost.server.storage.sql.store import load_postgresql
-from exospherehost.server.storage.sqlite import engine
+from exospherehost.server.storage.sqlite import engine as sqlite_engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def open_schema(database: str | Path, *, must_exist: bool = False) -> Generator[
             path = database_path(database)
             if must_exist and not path.exists():
                 raise StoreError(f"there is no database {path}")
-            engine, reader = engine.open_engines(path, readers=1)
+            engine, reader = sqlite_engine.open_engines(path, readers=1)
             stack.callback(reader.dispose)
         else:
             postgresql = load_postgresql()

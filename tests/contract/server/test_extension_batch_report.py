@@ -13,8 +13,8 @@ UNKNOWN = "0" * 24
 
 
 def report(api: Api, *reports: Json) -> list[Json]:
-    results = good(api.post("/states/report", {"reports": list(state_reports)}))["results"]
-    assert [result["state_id"] for result in results] == [each["state_id"] for each in state_reports]
+    results = good(api.post("/states/report", {"reports": list(reports)}))["results"]
+    assert [result["state_id"] for result in results] == [each["state_id"] for each in reports]
     return list(results)
 
 

@@ -11,16 +11,16 @@ import pytest
 from sqlalchemy.sql.base import Executable
 
 from exospherehost.server.domain.store import UnitOfWork
-from exospherehost.server.storage.postgresql import unit
+from exospherehost.server.storage.postgresql import unit as postgresql_unit
 from exospherehost.server.storage.postgresql.bulk_statements import TOGETHER
 from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database
 
 STATEMENTS: dict[str, Executable] = {
-    "claim": unit._CLAIM,
-    "hold": unit._HOLD,
-    "find graph": unit._FIND_GRAPH,
-    "outputs": unit._OUTPUTS,
+    "claim": postgresql_unit._CLAIM,
+    "hold": postgresql_unit._HOLD,
+    "find graph": postgresql_unit._FIND_GRAPH,
+    "outputs": postgresql_unit._OUTPUTS,
     **{
         f"{type(one.statement).__name__.lower()} {one.statement.table.name} {number}": one.statement  # type: ignore[attr-defined]
         for number, one in enumerate(TOGETHER.values())
@@ -92,7 +92,7 @@ async def test_due_states_are_walked_in_order_and_not_sorted(store: SqlStore) ->
     lines: list[str] = []
 
     def work(unit: UnitOfWork) -> None:
-        compiled = str(unit._CLAIM.compile(dialect=store._database._writer.dialect))  # type: ignore[attr-defined]
+        compiled = str(postgresql_unit._CLAIM.compile(dialect=store._database._writer.dialect))  # type: ignore[attr-defined]
         values = {"node_names": ["n"], "namespace": "space", "now_ms": 1, "candidates": 1, "limit": 1}
         cursor = unit._connection.connection.cursor()  # type: ignore[attr-defined]
         cursor.execute(f"EXPLAIN {compiled}", {**values, "lease_until": None})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exospherehost import BaseNode
-from exospherehost._runtime import poller
+from exospherehost._runtime import poller as poller_module
 from exospherehost._runtime.poller import Poller
 from exospherehost._runtime.stats import Counters
 from tests._support.eventually import eventually
@@ -199,7 +199,7 @@ async def test_wait_after_a_failure_is_bounded(retry_after: float | None, monkey
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    stand_in(monkeypatch, poller, "asyncio", sleep=sleep)
+    stand_in(monkeypatch, poller_module, "asyncio", sleep=sleep)
     error = RateLimitError("m", status_code=429, detail="m", retry_after=retry_after)
     session: Any = _FailingSession(error)
     poller = Poller(session, Counters(), batch_size=1, poll_interval=1.0, lease=None, read_timeout=30.0)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from exospherehost import BaseNode, PruneSignal, ReQueueAfterSignal
 from exospherehost._errors import APIConnectionError
-from exospherehost._runtime import poller
+from exospherehost._runtime import poller as poller_module
 from exospherehost._runtime.poller import Poller
 from exospherehost._runtime.stats import Counters, RuntimeStats
 from exospherehost._transport.session import WAIT
@@ -155,7 +155,7 @@ class Service:
 @pytest.fixture
 def claim(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     async def latencies(service: Service, *claims: tuple[float, int]) -> list[float | None]:
-        stand_in(monkeypatch, poller, "time", monotonic=lambda: service.now)
+        stand_in(monkeypatch, poller_module, "time", monotonic=lambda: service.now)
         counters = Counters()
         poller = Poller(service, counters, batch_size=4, poll_interval=1, lease=None, read_timeout=40)  # type: ignore[arg-type]
         told = []

@@ -13,7 +13,7 @@ from exospherehost.server.domain.store import StoreError
 from exospherehost.server.storage.migrations import upgrade
 from exospherehost.server.storage.sql.store import open_store
 from exospherehost.server.storage.sql.tables import metadata
-from exospherehost.server.storage.sqlite import engine
+from exospherehost.server.storage.sqlite import engine as sqlite_engine
 
 
 def described(engine: Engine) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         # In the way of a table that is made late.
         connection.execute("CREATE TABLE states (x)")
         connection.commit()
-    writer, reader = engine.open_engines(database, readers=1)
+    writer, reader = sqlite_engine.open_engines(database, readers=1)
     try:
         with pytest.raises(Exception, match="states"):
             upgrade(writer)
