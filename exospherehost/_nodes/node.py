@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, get_args, get_origin
@@ -160,29 +159,6 @@ def _masked_repr_args(self: BaseModel) -> Iterator[tuple[str, str]]:
     return ((name, MASK) for name in type(self).model_fields)
 
 
-def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
-    """Refuse node classes that the service could not use, with all problems in one error.
-
-    Raises:
-        ConfigurationError: names each node, model and field and what to do about it.
-    """
-    problems: list[str] = []
-    seen: set[str] = set()
-    for node in nodes:
-        if not (inspect.isclass(node) and issubclass(node, BaseNode)):
-            problems.append(f"{getattr(node, '__name__', repr(node))} is not a class that inherits from BaseNode")
-            continue
-        if node.__name__ in seen:
-            problems.append(f"{node.__name__} stands twice in nodes; node names are unique, so rename one class")
-        seen.add(node.__name__)
-        problems.extend(_execute_problems(node))
-        problems.extend(_execution_problems(node))
-        for name in _MODELS:
-            problems.extend(_model_problems(node, name))
-    if problems:
-        raise ConfigurationError("these nodes cannot be registered:\n- " + "\n- ".join(problems))
-
-
 def declares_secrets(node: type[BaseNode]) -> bool:
     """Tell whether a node needs secrets at all."""
     return bool(node.Secrets.model_fields)
@@ -195,68 +171,3 @@ def secret_names(node: type[BaseNode]) -> list[str]:
         field.validation_alias if isinstance(field.validation_alias, str) else field.alias or name
         for name, field in fields
     ]
-
-
-def _execute_problems(node: type[BaseNode]) -> list[str]:
-    if inspect.isabstract(node):
-        return [f"{node.__name__} has no execute method; define `async def execute(self)`"]
-    problems: list[str] = []
-    if not callable(node.execute):
-        problems.append(f"{node.__name__}.execute is a {_spelled(type(node.execute))}; make it a method")
-    elif inspect.isasyncgenfunction(node.execute) or inspect.isgeneratorfunction(node.execute):
-        problems.append(f"{node.__name__}.execute yields; return one Outputs, or a list of them to fan out")
-    elif _needs_arguments(node.execute, given=1):
-        problems.append(f"{node.__name__}.execute wants arguments; it is called with none, so read self.inputs")
-    if _needs_arguments(node, given=0):
-        problems.append(f"{node.__name__}.__init__ wants arguments; the runtime makes instances without any")
-    return problems
-
-
-def _execution_problems(node: type[BaseNode]) -> list[str]:
-    if not isinstance(node.execution, Execution):
-        return [f"{node.__name__}.execution is a {_spelled(type(node.execution))}; make it an Execution(...)"]
-    if node.execution.kind != "process":
-        return []
-    needed = {node.__name__: node, **{f"{node.__name__}.{name}": getattr(node, name) for name in _MODELS}}
-    return [
-        f'{name} cannot be imported by the process that kind="process" executes it in; '
-        "define it at the top level of a module, under its own name"
-        for name, part in needed.items()
-        if not _is_importable(part)
-    ]
-
-
-def _is_importable(part: object) -> bool:
-    try:
-        # A class goes to another process as the name to import it by.
-        pickle.dumps(part)
-    except (pickle.PicklingError, AttributeError, TypeError, ImportError):
-        return False
-    return True
-
-
-def _needs_arguments(function: Callable[..., Any], *, given: int) -> bool:
-    try:
-        inspect.signature(function).bind(*[None] * given)
-    except TypeError:
-        return True
-    except ValueError:
-        # Built in, without a signature to read.
-        return False
-    return False
-
-
-def _model_problems(node: type[BaseNode], name: str) -> list[str]:
-    model = getattr(node, name)
-    if not (inspect.isclass(model) and issubclass(model, BaseModel)):
-        return [f"{node.__name__}.{name} is not a class that inherits from pydantic.BaseModel"]
-    return [
-        f"{node.__name__}.{name}.{field_name} is {_spelled(field.annotation)}; in v1 every field is str, "
-        "so declare `str` and serialise other values to text (for instance with json.dumps)"
-        for field_name, field in model.model_fields.items()
-        if field.annotation is not str
-    ]
-
-
-def _spelled(annotation: Any) -> str:
-    return annotation.__name__ if inspect.isclass(annotation) else str(annotation)

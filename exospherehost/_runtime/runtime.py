@@ -19,7 +19,8 @@ from exospherehost import _config
 from exospherehost._config import ClientCertificate, Timeouts
 from exospherehost._errors import ConfigurationError
 from exospherehost._logging import configure_default_logging
-from exospherehost._nodes.node import BaseNode, check_nodes
+from exospherehost._nodes.checks import check_nodes
+from exospherehost._nodes.node import BaseNode
 from exospherehost._runtime.settings import Plan
 from exospherehost._runtime.stats import Counters, RuntimeStats
 
