@@ -10,10 +10,9 @@ from typing import Any
 from exospherehost._nodes.node import BaseNode
 from exospherehost._runtime.journal import Journal, JournalError
 from exospherehost._runtime.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper
-from exospherehost._runtime.outcomes import Outcome, handed_back
+from exospherehost._runtime.outcomes import Outcome, handed_back, log_fields
 from exospherehost._runtime.poller import Claim, Poller
 from exospherehost._runtime.reporter import Reporter
-from exospherehost._runtime.state_executor import log_fields
 from exospherehost._runtime.stats import Counters
 from exospherehost._runtime.worker_pool import Executes, Workers
 from exospherehost._transport.retry import Backoff

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from exospherehost._redaction import Redactor
-from exospherehost_client.models import StateReport
+from exospherehost._runtime.outcomes import Outcome
+from exospherehost_client.models import ClaimedState, StateReport
 
 if TYPE_CHECKING:
     from exospherehost_client import bodies
@@ -150,3 +151,19 @@ def _json(value: object) -> str:
         return json.dumps(value, ensure_ascii=False)
     except (ValueError, TypeError, RecursionError):
         return ""
+
+
+def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
+    """The fields that a log record about a state carries; graph, run and attempt where the service tells them."""
+    fields: dict[str, Any] = {
+        "exosphere_namespace": namespace,
+        "exosphere_node": state.node_name,
+        "exosphere_identifier": state.identifier,
+        "exosphere_state_id": state.state_id,
+    }
+    # A service tells all three or none.
+    if state.attempt is not None:
+        fields["exosphere_graph"] = state.graph_name
+        fields["exosphere_run_id"] = state.run_id
+        fields["exosphere_attempt"] = state.attempt
+    return fields

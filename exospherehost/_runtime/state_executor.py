@@ -17,7 +17,7 @@ from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
 from exospherehost._redaction import Redactor, describe_exception, describe_refusal, validated
 from exospherehost._runtime import outcomes
 from exospherehost._runtime.node_runner import Rooms, TimedOut
-from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.outcomes import Outcome, log_fields
 from exospherehost._runtime.process_pool import ProcessFailure, ProcessTimeout
 from exospherehost._runtime.secret_reader import SecretReader
 from exospherehost._transport.session import Session
@@ -201,22 +201,6 @@ class Executor:
             extra=log_fields(self._namespace, state),
         )
         return text
-
-
-def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
-    """The fields that a log record about a state carries; graph, run and attempt where the service tells them."""
-    fields: dict[str, Any] = {
-        "exosphere_namespace": namespace,
-        "exosphere_node": state.node_name,
-        "exosphere_identifier": state.identifier,
-        "exosphere_state_id": state.state_id,
-    }
-    # A service tells all three or none.
-    if state.attempt is not None:
-        fields["exosphere_graph"] = state.graph_name
-        fields["exosphere_run_id"] = state.run_id
-        fields["exosphere_attempt"] = state.attempt
-    return fields
 
 
 def _checked_size(

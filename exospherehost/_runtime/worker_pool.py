@@ -11,8 +11,7 @@ from typing import Protocol
 
 from exospherehost._nodes.node import BaseNode
 from exospherehost._runtime import outcomes
-from exospherehost._runtime.outcomes import Outcome, handed_back
-from exospherehost._runtime.state_executor import log_fields
+from exospherehost._runtime.outcomes import Outcome, handed_back, log_fields
 from exospherehost._runtime.stats import Counters
 from exospherehost_client.models import ClaimedState
 
