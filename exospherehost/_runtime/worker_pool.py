@@ -11,6 +11,7 @@ from typing import Protocol
 
 from exospherehost._nodes.node import BaseNode
 from exospherehost._runtime import outcomes
+from exospherehost._runtime.outbox import Outbox
 from exospherehost._runtime.outcomes import Outcome, handed_back, log_fields
 from exospherehost._runtime.stats import Counters
 from exospherehost_client.models import ClaimedState
@@ -31,18 +32,6 @@ class Executes(Protocol):
 
     async def execute(self, state: ClaimedState, is_given_up: Callable[[], bool]) -> Outcome:
         """Execute a state to its outcome, or let the cancellation out by which it has been given up."""
-        ...
-
-
-class Outbox(Protocol):
-    """Where finished outcomes go."""
-
-    async def submit(self, outcome: Outcome) -> None:
-        """Take an outcome; may wait."""
-        ...
-
-    def submit_now(self, outcome: Outcome) -> None:
-        """Take an outcome at once."""
         ...
 
 
