@@ -8,24 +8,20 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
-from exospherehost._errors import APIError, APIResponseError, ConfigurationError
-from exospherehost._nodes.node import secret_names
+from exospherehost._errors import ConfigurationError
 from exospherehost._runtime.coordinator import Crew
 from exospherehost._runtime.journal import Journal
 from exospherehost._runtime.node_runner import Rooms
 from exospherehost._runtime.poller import Poller
+from exospherehost._runtime.registration import register
 from exospherehost._runtime.settings import Plan
 from exospherehost._runtime.state_executor import Executor
 from exospherehost._runtime.stats import Counters
 from exospherehost._runtime.telemetry import observed
 from exospherehost._transport.carrier import fastest_carrier
-from exospherehost._transport.retry import Backoff, is_transient
 from exospherehost._transport.session import Session
-from exospherehost_client import models
 
 logger = logging.getLogger(__name__)
-
-_REGISTRATION = Backoff(initial=0.25, maximum=15.0)
 
 
 async def run_until(
@@ -57,7 +53,7 @@ async def run_until(
         rooms = Rooms(plan.workers, plan.name, plan.nodes.values())
         await stack.enter_async_context(rooms)
         session = await stack.enter_async_context(Session(plan.settings, fastest_carrier))
-        if not await _unless(stop_asked, _register(session, plan)):
+        if not await _unless(stop_asked, register(session, plan)):
             return
         registered()
         # Before the first claim: one without a lease, for want of knowing, would never come back if it were lost.
@@ -150,39 +146,6 @@ async def _open(
         return None
     finally:
         stop.cancel()
-
-
-async def _register(session: Session, plan: Plan) -> None:
-    """Register the nodes, waiting for a service that cannot be reached yet."""
-    body = models.RegisterNodesRequest(
-        runtime_name=plan.name,
-        nodes=[
-            models.NodeRegistration(
-                name=name,
-                inputs_schema=node.Inputs.model_json_schema(),
-                outputs_schema=node.Outputs.model_json_schema(mode="serialization"),
-                secrets=secret_names(node),
-            )
-            for name, node in plan.nodes.items()
-        ],
-    )
-    attempt = 0
-    while True:
-        try:
-            await session.register_nodes(body)
-        except APIError as error:
-            # What cannot be read is a page of something that stands before the service.
-            if not (is_transient(error) or isinstance(error, APIResponseError)):
-                raise
-            attempt += 1
-            if attempt == 1:
-                logger.warning("event=registration_failing runtime=%s reason=%s", plan.name, error)
-            delay = _REGISTRATION.delay_after(attempt, error)
-        else:
-            if attempt:
-                logger.info("event=registration_recovered runtime=%s failures=%d", plan.name, attempt)
-            return
-        await asyncio.sleep(delay)
 
 
 async def _unless(stop_asked: asyncio.Event, action: Coroutine[Any, Any, Any]) -> bool:

@@ -1,0 +1,48 @@
+"""Registration of a runtime's nodes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from exospherehost._errors import APIError, APIResponseError
+from exospherehost._nodes.node import secret_names
+from exospherehost._runtime.lifecycle import logger
+from exospherehost._runtime.settings import Plan
+from exospherehost._transport.retry import Backoff, is_transient
+from exospherehost._transport.session import Session
+from exospherehost_client import models
+
+_REGISTRATION = Backoff(initial=0.25, maximum=15.0)
+
+
+async def register(session: Session, plan: Plan) -> None:
+    """Register the nodes, waiting for a service that cannot be reached yet."""
+    body = models.RegisterNodesRequest(
+        runtime_name=plan.name,
+        nodes=[
+            models.NodeRegistration(
+                name=name,
+                inputs_schema=node.Inputs.model_json_schema(),
+                outputs_schema=node.Outputs.model_json_schema(mode="serialization"),
+                secrets=secret_names(node),
+            )
+            for name, node in plan.nodes.items()
+        ],
+    )
+    attempt = 0
+    while True:
+        try:
+            await session.register_nodes(body)
+        except APIError as error:
+            # What cannot be read is a page of something that stands before the service.
+            if not (is_transient(error) or isinstance(error, APIResponseError)):
+                raise
+            attempt += 1
+            if attempt == 1:
+                logger.warning("event=registration_failing runtime=%s reason=%s", plan.name, error)
+            delay = _REGISTRATION.delay_after(attempt, error)
+        else:
+            if attempt:
+                logger.info("event=registration_recovered runtime=%s failures=%d", plan.name, attempt)
+            return
+        await asyncio.sleep(delay)
