@@ -18,7 +18,7 @@ from exospherehost._runtime.settings import Plan
 from exospherehost._runtime.state_executor import Executor
 from exospherehost._runtime.stats import Counters
 from exospherehost._runtime.telemetry import observed
-from exospherehost._transport.carrier import fastest_carrier
+from exospherehost._transport.carrier_choice import fastest_carrier
 from exospherehost._transport.session import Session
 
 logger = logging.getLogger(__name__)

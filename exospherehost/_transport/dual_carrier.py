@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from exospherehost._config import ConnectionSettings
 from exospherehost._errors import APIConnectionError
-from exospherehost._transport.carrier import EventStream, fastest_carrier
+from exospherehost._transport.carrier import EventStream
+from exospherehost._transport.carrier_choice import fastest_carrier
 from exospherehost_client.types import RawResponse, Request
 
 if TYPE_CHECKING:

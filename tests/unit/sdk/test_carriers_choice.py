@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from exospherehost import APIConnectionError
 from exospherehost._config import resolve_connection
-from exospherehost._transport.carrier import fastest_carrier
+from exospherehost._transport.carrier_choice import fastest_carrier
 from exospherehost._transport.httpx_carrier import HttpxCarrier
 from exospherehost._transport.pyreqwest_carrier import PyreqwestCarrier
 from exospherehost_client.types import Request
