@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from exospherehost._errors import APIError, APIStatusError
-from exospherehost._transport.session import LEASE, Session
+from exospherehost._transport.extensions import LEASE
+from exospherehost._transport.session import Session
 
 logger = logging.getLogger(__name__)
 

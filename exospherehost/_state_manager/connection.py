@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from exospherehost._config import ConnectionSettings
 from exospherehost._errors import APIStatusError, UnsupportedByServerError
 from exospherehost._transport.dual_carrier import DualCarrier
-from exospherehost._transport.session import ServiceMemory, Session
+from exospherehost._transport.extensions import ServiceMemory
+from exospherehost._transport.session import Session
 
 if TYPE_CHECKING:
     from exospherehost_client import AuthenticatedClient

@@ -14,7 +14,8 @@ from exospherehost._state_manager.connection import Connected
 from exospherehost._state_manager.runs import Run, Transition
 from exospherehost._state_manager.task_iterator import TaskIterator
 from exospherehost._state_manager.watching import RunFollower, read_run
-from exospherehost._transport.session import CANCEL, Session
+from exospherehost._transport.extensions import CANCEL
+from exospherehost._transport.session import Session
 from exospherehost_client import models
 from exospherehost_client.patterns import PATH_PATTERNS
 

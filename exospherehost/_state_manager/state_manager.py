@@ -28,7 +28,8 @@ from exospherehost._graphs.models import CronTrigger, GraphNodeModel, RetryPolic
 from exospherehost._redaction import Redactor, validated
 from exospherehost._state_manager.run_operations import RunManager
 from exospherehost._state_manager.trigger_forms import Roots, check_key, entries_of, published_form
-from exospherehost._transport.session import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES, Session
+from exospherehost._transport.extensions import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES
+from exospherehost._transport.session import Session
 from exospherehost_client import models
 from exospherehost_client.types import Response
 

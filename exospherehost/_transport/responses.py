@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
 
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE
 from exospherehost._errors import APIError, APIResponseError, APIStatusError, status_error_class
 from exospherehost._redaction import Redactor
 from exospherehost_client import errors as client_errors
-from exospherehost_client.types import RawResponse, Request, Response
+from exospherehost_client.types import Request
 
-_EXTENSION_MARK = "x-exosphere-extension"
 _SNIPPET_LENGTH = 200
 
 # What to do about the refusals that speak of the configuration and not of the call.
@@ -62,25 +59,3 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def read_extensions(raw: RawResponse) -> Response[frozenset[str]]:
-    """Collect the extensions that a served document marks."""
-    found: set[str] = set()
-    if raw.status_code >= 500 or raw.status_code in (401, 403, 408, 429):
-        raise client_errors.UndocumentedStatus(raw.status_code, headers=raw.headers, content=raw.content)
-    try:
-        pending: list[Any] = [json.loads(raw.content)] if raw.status_code == 200 else []
-    except (ValueError, RecursionError):
-        pending = []
-    while pending:
-        part = pending.pop()
-        if isinstance(part, dict):
-            members = cast("dict[str, Any]", part)
-            mark = members.get(_EXTENSION_MARK)
-            if isinstance(mark, str):
-                found.add(mark)
-            pending.extend(members.values())
-        elif isinstance(part, list):
-            pending.extend(cast("Iterable[Any]", part))
-    return Response(raw.status_code, raw.headers, raw.content, frozenset(found))

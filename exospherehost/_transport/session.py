@@ -23,7 +23,8 @@ from exospherehost._errors import (
 from exospherehost._redaction import Redactor, validated_json
 from exospherehost._runtime.outcomes import Outcome
 from exospherehost._transport.carrier import Carrier, CarrierFactory, StreamingCarrier
-from exospherehost._transport.responses import described, read_extensions
+from exospherehost._transport.extensions import ASK_AGAIN_SECONDS, DOCUMENT, ServiceMemory, read_extensions
+from exospherehost._transport.responses import described
 from exospherehost._transport.retry import Backoff, is_transient, never_reached_the_service
 from exospherehost_client import errors as client_errors
 from exospherehost_client import models
@@ -47,19 +48,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-TRIGGER_STATES = "trigger-states"
-IDEMPOTENCY = "idempotency"
-WAIT = "wait"
-LEASE = "lease"
-BATCH_REPORT = "batch-report"
-CANCEL = "cancel"
-DELETE_GRAPH = "delete-graph"
-EVENTS = "events"
 
-ASK_AGAIN_SECONDS = 5.0
-"""How long a failure to learn the extensions counts as having none."""
-
-_DOCUMENT = Request("GET", "/openapi.json")
 _DEFAULT_PREFIX = f"/{DEFAULT_API_VERSION}/"
 # Without leases a state that is given up stays QUEUED for ever, so the service's absence is sat out.
 _FOR_A_CLAIMED_STATE = Backoff(attempts=1_000, max_elapsed=600.0)
@@ -68,15 +57,6 @@ _FOR_A_CLAIMED_STATE = Backoff(attempts=1_000, max_elapsed=600.0)
 def _may_pass(error: APIError) -> bool:
     """Tell whether reading again may help: besides transient faults, a key may be put right, a proxy's page go."""
     return is_transient(error) or isinstance(error, APIResponseError | AuthenticationError)
-
-
-class ServiceMemory:
-    """What outlives a session: which of the services is in use and which extensions each has."""
-
-    def __init__(self) -> None:
-        self.current = 0
-        self.extensions: dict[str, frozenset[str]] = {}
-        self.asked_in_vain = float("-inf")
 
 
 class Session:
@@ -315,7 +295,7 @@ class Session:
         return known if known is not None else await self._ask_for_extensions(uri, may_resend=is_transient)
 
     async def _ask_for_extensions(self, uri: str, may_resend: Callable[[APIError], bool]) -> frozenset[str]:
-        found = (await self._send(_DOCUMENT, read_extensions, may_resend=may_resend)).parsed
+        found = (await self._send(DOCUMENT, read_extensions, may_resend=may_resend)).parsed
         self._memory.extensions[uri] = found
         return found
 

@@ -1,0 +1,74 @@
+"""Extensions of a service, and what is known of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, cast
+
+from exospherehost_client import errors as client_errors
+from exospherehost_client.types import RawResponse, Request, Response
+
+TRIGGER_STATES = "trigger-states"
+
+
+IDEMPOTENCY = "idempotency"
+
+
+WAIT = "wait"
+
+
+LEASE = "lease"
+
+
+BATCH_REPORT = "batch-report"
+
+
+CANCEL = "cancel"
+
+
+DELETE_GRAPH = "delete-graph"
+
+
+EVENTS = "events"
+
+
+ASK_AGAIN_SECONDS = 5.0
+"""How long a failure to learn the extensions counts as having none."""
+
+
+DOCUMENT = Request("GET", "/openapi.json")
+
+
+class ServiceMemory:
+    """What outlives a session: which of the services is in use and which extensions each has."""
+
+    def __init__(self) -> None:
+        self.current = 0
+        self.extensions: dict[str, frozenset[str]] = {}
+        self.asked_in_vain = float("-inf")
+
+
+_EXTENSION_MARK = "x-exosphere-extension"
+
+
+def read_extensions(raw: RawResponse) -> Response[frozenset[str]]:
+    """Collect the extensions that a served document marks."""
+    found: set[str] = set()
+    if raw.status_code >= 500 or raw.status_code in (401, 403, 408, 429):
+        raise client_errors.UndocumentedStatus(raw.status_code, headers=raw.headers, content=raw.content)
+    try:
+        pending: list[Any] = [json.loads(raw.content)] if raw.status_code == 200 else []
+    except (ValueError, RecursionError):
+        pending = []
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            members = cast("dict[str, Any]", part)
+            mark = members.get(_EXTENSION_MARK)
+            if isinstance(mark, str):
+                found.add(mark)
+            pending.extend(members.values())
+        elif isinstance(part, list):
+            pending.extend(cast("Iterable[Any]", part))
+    return Response(raw.status_code, raw.headers, raw.content, frozenset(found))
