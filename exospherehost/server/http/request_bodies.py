@@ -8,24 +8,19 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic import BaseModel, ValidationError
 from starlette.types import Receive, Scope
 
 from exospherehost._rules.model import FieldIssue
-from exospherehost.server.domain.errors import InvalidRequest, Issue, ServiceError
-from exospherehost.server.domain.ids import parse_run_id, parse_state_id
-from exospherehost.server.domain.records import JsonObject
+from exospherehost.server.domain.errors import Issue, ServiceError
 from exospherehost.server.http import json_body
+from exospherehost.server.http.issues import from_pydantic
 from exospherehost.server.json_values import is_array, is_object
-from exospherehost_client import models
 
 _JSON_TYPE = re.compile(rb"application/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
 _NEVER_NULL = "x-never-null"
 # What takes longer than a few milliseconds to read is read off the event loop.
 _LARGE_BODY = 128 * 1024
-_LARGEST_PAGE_OR_SIZE = 2**31
-_INTEGER = TypeAdapter(int)
 _MASK = "***"
 _MOST_ISSUES = 1_000
 # Large bodies are read one at a time: what one of them becomes takes many times its own size.
@@ -149,7 +144,7 @@ def validate(
             message = f"{error.error_count()} values do not fit the schema"
             issues.append({"type": "too_many_violations", "loc": ["body"], "msg": message})
         else:
-            issues += _from_pydantic(error)
+            issues += from_pydantic(error)
     except RecursionError:
         issues.append({"type": "nesting_too_deep", "loc": ["body"], "msg": "Nest values less deep"})
     issues += _nulls(model, value)
@@ -160,83 +155,6 @@ def validate(
         told = {tuple(issue["loc"]) for issue in issues}
         issues += [issue.to_json() for issue in check(value) if issue.loc not in told]
     return (None if issues else parsed), [_without_secrets(issue) for issue in issues]
-
-
-def parse_state_path(values: Mapping[str, str], name: str, issues: list[Issue]) -> str:
-    """Return a state id from the path; a malformed one is added to the issues."""
-    state_id = parse_state_id(values[name])
-    if state_id is None:
-        issues.append(
-            {
-                "type": "string_pattern_mismatch",
-                "loc": ["path", name],
-                "msg": "A state id has 24 hexadecimal digits",
-                "input": values[name],
-            }
-        )
-        return ""
-    return state_id
-
-
-def parse_run_path(values: Mapping[str, str], name: str, issues: list[Issue]) -> str:
-    """Return a run id from the path; a malformed one is added to the issues."""
-    run_id = parse_run_id(values[name])
-    if run_id is None:
-        issues.append(
-            {
-                "type": "uuid_parsing",
-                "loc": ["path", name],
-                "msg": "A run id is a UUID with hyphens",
-                "input": values[name],
-            }
-        )
-        return ""
-    return run_id
-
-
-def parse_number_path(
-    values: Mapping[str, str], name: str, issues: list[Issue], *, largest: int = _LARGEST_PAGE_OR_SIZE
-) -> int:
-    """Return a number, from 1 to ``largest``, from the path; another is added to the issues."""
-    text = values[name]
-    try:
-        number = _INTEGER.validate_python(text)
-    except ValidationError as error:
-        issues += _from_pydantic(error, "path", name)
-        return 0
-    if not 1 <= number <= largest:
-        issues.append(
-            {
-                "type": "greater_than_equal" if number < 1 else "less_than_equal",
-                "loc": ["path", name],
-                "msg": f"Input should be from 1 to {largest}",
-                "input": text,
-            }
-        )
-    return number
-
-
-def encode_issues(issues: Sequence[Issue]) -> bytes:
-    """Return the body of a 422."""
-    detail = [models.ValidationIssue.model_validate(issue) for issue in issues]
-    return encode(models.ValidationErrorDetail(detail=detail))
-
-
-def encode(body: BaseModel | JsonObject) -> bytes:
-    """Return a response as JSON; of a model, without the fields that were not set."""
-    if isinstance(body, BaseModel):
-        return type(body).__pydantic_serializer__.to_json(body, by_alias=True, exclude_unset=True)
-    return to_json(body)
-
-
-def require_valid(issues: Sequence[Issue]) -> None:
-    """Go on only with a valid request.
-
-    Raises:
-        InvalidRequest: There are issues.
-    """
-    if issues:
-        raise InvalidRequest(issues)
 
 
 def _too_large(largest: int) -> ServiceError:
@@ -263,26 +181,6 @@ def _not_json(error: json_body.JsonInvalid) -> Issue:
 def _not_an_object(message: str) -> Issue:
     # What was sent is not repeated: unparsed, nothing tells where a secret is in it.
     return {"type": "model_attributes_type", "loc": ["body"], "msg": message}
-
-
-def _from_pydantic(error: ValidationError, *at: str) -> list[Issue]:
-    prefix = at or ("body",)
-    issues: list[Issue] = []
-    for problem in error.errors(include_url=False):
-        issue: dict[str, Any] = {
-            "type": problem["type"],
-            "loc": [*prefix, *problem["loc"]],
-            "msg": problem["msg"],
-            "input": problem["input"],
-        }
-        if "ctx" in problem:
-            issue["ctx"] = {name: _plain(value) for name, value in problem["ctx"].items()}
-        issues.append(issue)
-    return issues
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def _nulls(model: type[BaseModel], value: Mapping[str, Any]) -> list[Issue]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exospherehost.server.domain.records import JsonObject
 
 _JSON = (b"content-type", b"application/json")
 Header = tuple[bytes, bytes]
@@ -91,3 +95,10 @@ def redirect(location: str) -> ASGIApp:
         await send({"type": "http.response.body", "body": b""})
 
     return send_redirect
+
+
+def encode(body: BaseModel | JsonObject) -> bytes:
+    """Return a response as JSON; of a model, without the fields that were not set."""
+    if isinstance(body, BaseModel):
+        return type(body).__pydantic_serializer__.to_json(body, by_alias=True, exclude_unset=True)
+    return to_json(body)

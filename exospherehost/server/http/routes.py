@@ -19,8 +19,9 @@ from exospherehost.server.http import response_bodies
 from exospherehost.server.http.authentication import Access, Gate, forbidden, read_access
 from exospherehost.server.http.endpoint import Endpoint, Operation, Reply
 from exospherehost.server.http.event_stream import EventStream
+from exospherehost.server.http.path_parameters import parse_number_path, parse_run_path, parse_state_path
 from exospherehost.server.http.report_batches import ReadReport, read_reports
-from exospherehost.server.http.request_bodies import parse_number_path, parse_run_path, parse_state_path, reads
+from exospherehost.server.http.request_bodies import reads
 from exospherehost.server.http.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
 from exospherehost.server.http.responses import not_found
 from exospherehost.server.json_values import is_array

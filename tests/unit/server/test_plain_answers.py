@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from exospherehost.server.domain.records import ClaimedRecord, JsonObject, RunCounts, RunListing
 from exospherehost.server.http import response_bodies
-from exospherehost.server.http.request_bodies import encode
+from exospherehost.server.http.responses import encode
 from exospherehost.server.service.reading import RunPage
 from exospherehost.server.service.report_batches import Result
 from exospherehost_client import models
