@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server.domain.clock import Clock, SystemClock
 from exospherehost.server.http import responses
-from exospherehost.server.http.authentication import Access, Gate
+from exospherehost.server.http.authentication import Gate
 from exospherehost.server.http.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.http.monitoring import METRICS_PATH, OPEN, READY_PATH, MetricsPage, Ready, measure_loop_lag
 from exospherehost.server.http.routes import build_routes
@@ -24,6 +24,7 @@ from exospherehost.server.http.served_document import full_document, offered_doc
 from exospherehost.server.observability.access_log import AccessLog
 from exospherehost.server.observability.metrics import Metrics
 from exospherehost.server.scheduler import Scheduler
+from exospherehost.server.security.access import Access
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.followers import Followers
 from exospherehost.server.service.service import Service

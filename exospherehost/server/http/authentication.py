@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from exospherehost.server.domain.clock import Clock
-from exospherehost.server.domain.errors import Issue, ServiceError
+from exospherehost.server.domain.errors import Issue
 from exospherehost.server.domain.records import ApiKeyRecord
 from exospherehost.server.domain.store import Store
 from exospherehost.server.http import responses
+from exospherehost.server.security.access import API_KEY_HEADER, FULL, SCOPE_KEY, Access
 from exospherehost.server.security.api_keys import digest
 from exospherehost.server.security.wrong_key_limits import Attempts, address_of
 
@@ -24,42 +25,12 @@ FRESH_SECONDS = 1.0
 """How old what is known of the stored keys may be: a revoked key stops working within this time."""
 
 _SECONDS_BETWEEN_WARNINGS = 60.0
-API_KEY_HEADER = b"x-api-key"
-SCOPE_KEY = "exosphere.access"
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a request may do.
-
-    Attributes:
-        key_id: The public id of the stored key that it came with; empty for the server's own key.
-        namespaces: Those that it may act in; None for all.
-    """
-
-    key_id: str = ""
-    namespaces: frozenset[str] | None = None
-
-    def allows(self, namespace: str) -> bool:
-        """Tell whether it may act in a namespace."""
-        return self.namespaces is None or namespace in self.namespaces
-
-
-FULL = Access()
 
 
 def read_access(scope: Scope, _receive: Receive, _issues: list[Issue]) -> Access:
     """Return what an admitted request may do."""
     access: Access = scope[SCOPE_KEY]
     return access
-
-
-def forbidden(namespace: str) -> ServiceError:
-    """Return the refusal of a key in a namespace that it is not for.
-
-    Not 404: to a runtime that would say that its states, or an extension, were gone.
-    """
-    return ServiceError(403, f"This API key is not for the namespace {namespace!r}")
 
 
 @dataclass(slots=True)

@@ -15,9 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exospherehost.server.domain.errors import InvalidRequest, Issue, ServiceError
 from exospherehost.server.domain.records import JsonObject
 from exospherehost.server.http import request_bodies, responses
-from exospherehost.server.http.authentication import Access, Gate, forbidden
+from exospherehost.server.http.authentication import Gate
 from exospherehost.server.http.event_stream import EventStream
 from exospherehost.server.http.responses import Header
+from exospherehost.server.security.access import Access, forbidden
 
 PathReader = Callable[[Mapping[str, str], list[Issue]], Any]
 RequestReader = Callable[[Scope, Receive, list[Issue]], Any]

@@ -18,8 +18,8 @@ from exospherehost.server.domain.clock import Clock
 from exospherehost.server.domain.records import Backlog
 from exospherehost.server.domain.store import Reader, Store
 from exospherehost.server.http import responses
-from exospherehost.server.http.authentication import API_KEY_HEADER
 from exospherehost.server.observability.metrics import Metrics
+from exospherehost.server.security.access import API_KEY_HEADER
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from exospherehost.server.domain.errors import Issue, ServiceError
 from exospherehost.server.domain.ids import parse_state_id
 from exospherehost.server.domain.records import EventCursor, JsonObject
 from exospherehost.server.http import response_bodies
-from exospherehost.server.http.authentication import Access, Gate, forbidden, read_access
+from exospherehost.server.http.authentication import Gate, read_access
 from exospherehost.server.http.endpoint import Endpoint, Operation, Reply
 from exospherehost.server.http.event_stream import EventStream
 from exospherehost.server.http.path_parameters import parse_number_path, parse_run_path, parse_state_path
@@ -25,6 +25,7 @@ from exospherehost.server.http.request_bodies import reads
 from exospherehost.server.http.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
 from exospherehost.server.http.responses import not_found
 from exospherehost.server.json_values import is_array
+from exospherehost.server.security.access import Access, forbidden
 from exospherehost.server.service.nodes import Registration
 from exospherehost.server.service.report_batches import Report, Result
 from exospherehost.server.service.service import Service

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from starlette.types import Scope
 
-from exospherehost.server.http.authentication import SCOPE_KEY, Access
+from exospherehost.server.security.access import SCOPE_KEY, Access
 
 LOGGER = "exospherehost.access"
 AccessLogForm = Literal["json", "text", "off"]
