@@ -19,7 +19,7 @@ from exospherehost.server.domain.records import ApiKeyRecord
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.http.authentication import FRESH_SECONDS
 from exospherehost.server.security.api_keys import make_api_key
-from exospherehost.server.storage.sql.store import open_store
+from exospherehost.server.storage.opening import open_store
 
 T = TypeVar("T")
 

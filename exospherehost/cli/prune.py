@@ -13,7 +13,8 @@ from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.service import retention
 from exospherehost.server.settings import DEFAULT_DATABASE
-from exospherehost.server.storage.sql.store import database_path, open_store
+from exospherehost.server.storage.opening import open_store
+from exospherehost.server.storage.sql.store import database_path
 
 
 @click.command("prune", context_settings={"help_option_names": ["-h", "--help"]})

@@ -31,8 +31,9 @@ from exospherehost.server.service.service import Service
 from exospherehost.server.service.waiting_claims import WaitingRoom
 from exospherehost.server.settings import ServerSettings
 from exospherehost.server.storage.migrations import revisions
+from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.sql.database_url import postgresql_url
-from exospherehost.server.storage.sql.store import SqlStore, open_store
+from exospherehost.server.storage.sql.store import SqlStore
 
 # What another server did, and did not live to tell, is found so soon: leases it gave, schedules, states that wait.
 _LOOK_FOR_OTHERS_EVERY_MS = 5_000

@@ -11,7 +11,8 @@ from typing import Any
 
 import psycopg
 
-from exospherehost.server.storage.sql.store import SqlStore, open_store
+from exospherehost.server.storage.opening import open_store
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.postgres import SECRETS_KEY
 
 KINDS = ("sqlite", "postgresql")

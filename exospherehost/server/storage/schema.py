@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.storage import migrations
+from exospherehost.server.storage.opening import load_postgresql
 from exospherehost.server.storage.sql.database_url import database_path, postgresql_url
-from exospherehost.server.storage.sql.store import load_postgresql
 from exospherehost.server.storage.sqlite import engine as sqlite_engine
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exospherehost.server.storage.sql.store import open_store
+from exospherehost.server.storage.opening import open_store
 from tests._support.api_keys import command, id_of, make_key
 from tests._support.command import Command
 

@@ -15,8 +15,8 @@ from exospherehost.server import ServerSettings, ServerThread
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.storage.migrations import differences, schema_version, upgrade
+from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.postgresql.database import open_engine
-from exospherehost.server.storage.sql.store import open_store
 from exospherehost.server.storage.sql.tables import metadata
 from tests._support.databases import Database
 from tests._support.postgres import PASSWORD, SECRETS_KEY, PostgresServer

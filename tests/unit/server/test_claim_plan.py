@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Select
 from sqlalchemy.dialects import sqlite as dialect
 
+from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.sql.leases import _EXPIRED, _NEXT_EXPIRY
 from exospherehost.server.storage.sql.runs import _DUE, _DUE_KEYS, _NEXT_DUE
-from exospherehost.server.storage.sql.store import open_store
 
 
 def test_due_states_are_read_from_the_partial_index_in_order(tmp_path: Path) -> None:

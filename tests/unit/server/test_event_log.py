@@ -28,8 +28,9 @@ from exospherehost.server.domain.records import (
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.http.event_stream import EventStream
 from exospherehost.server.service.followers import Followers, RunEnd
+from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.sql import events
-from exospherehost.server.storage.sql.store import SqlStore, open_store
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.eventually import eventually
 
 BEGINNING = EventCursor()

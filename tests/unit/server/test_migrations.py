@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.storage.migrations import upgrade
-from exospherehost.server.storage.sql.store import open_store
+from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.sql.tables import metadata
 from exospherehost.server.storage.sqlite import engine as sqlite_engine
 

@@ -12,7 +12,8 @@ import pytest
 
 from exospherehost.server.domain.records import NewRun, RunCounts
 from exospherehost.server.domain.store import Contention, Reader, UnitOfWork
-from exospherehost.server.storage.sql.store import SqlStore, open_store
+from exospherehost.server.storage.opening import open_store
+from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database
 
 SPACES = ("one", "two", "three")

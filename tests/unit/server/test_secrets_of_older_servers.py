@@ -9,7 +9,8 @@ from pathlib import Path
 
 from exospherehost.server.security.secret_box import SecretBox, load_or_create_keys, make_key, read_keys
 from exospherehost.server.service.secret_rotation import list_doubtful, rotate_file, unreadable_graphs
-from exospherehost.server.storage.sql.store import SqlStore, open_store
+from exospherehost.server.storage.opening import open_store
+from exospherehost.server.storage.sql.store import SqlStore
 
 
 async def put_as_an_older_server(store: SqlStore, database: Path, box: SecretBox) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerSettings, StartupError
-from exospherehost.server.storage.sql.store import SqliteDatabase, SqlStore, open_store
+from exospherehost.server.storage.opening import open_store
+from exospherehost.server.storage.sql.store import SqlStore
+from exospherehost.server.storage.sqlite.database import SqliteDatabase
 from exospherehost.server.storage.sqlite.engine import open_engines
 
 # What SQLite calls them when asked.

@@ -14,19 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 from exospherehost.server.domain.records import WaitingState
 from exospherehost.server.domain.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
-from exospherehost.server.storage.migrations import prepare
-from exospherehost.server.storage.sql.database_url import database_path, postgresql_url
-from exospherehost.server.storage.sql.statements import Statements
-from exospherehost.server.storage.sql.unit import SqlUnit
-from exospherehost.server.storage.sql.writer import Busy, LoneWriter, News, Task, Waiter, Writer
-from exospherehost.server.storage.sqlite import engine
+from exospherehost.server.storage.opening import open_store
+from exospherehost.server.storage.sql.database_url import database_path
+from exospherehost.server.storage.sql.writer import Busy, News, Task, Waiter, Writer
 
 __all__ = ["SqlStore", "database_path", "open_store"]
 
@@ -87,60 +81,6 @@ class Database(Protocol):
     def close(self) -> None:
         """Let go of it."""
         ...
-
-
-class SqliteDatabase:
-    """A SQLite file: one writes at a time, and no other server does.
-
-    Args:
-        path: The file.
-        synchronous: Whether a commit is on disk before it counts: ``full`` or ``normal``.
-        migrate: Whether to make or upgrade its schema.
-        logs_events: Whether every transition is written to the log of its run.
-
-    Raises:
-        StoreError: It cannot be opened, or its schema is of a newer version.
-    """
-
-    writers = 1
-    was_unattended = True
-    is_shared = False
-
-    def __init__(self, path: Path, *, synchronous: str, migrate: bool, logs_events: bool) -> None:
-        self._logs_events = logs_events
-        self._writer, self._reader = engine.open_engines(path, readers=_READERS, synchronous=synchronous)
-        try:
-            prepare(self._writer, str(path), migrate=migrate)
-        except BaseException:
-            self.close()
-            raise
-        self._statements = Statements(self._reader.dialect)
-
-    def new_writer(self) -> Writer:
-        """Return what the writing thread runs units with."""
-        return LoneWriter(self._writer, Statements(self._writer.dialect), logs_events=self._logs_events)
-
-    def read(self, work: Callable[[Reader], T]) -> T:
-        """Run ``work`` on a consistent view."""
-        with self._reader.connect() as connection, connection.begin():
-            return work(SqlUnit(connection, self._statements))
-
-    def tell_others(self, kind: str, news: Iterable[tuple[Any, ...]]) -> None:
-        """There are none."""
-
-    def when_told(self, kind: str, take: Callable[[Sequence[tuple[Any, ...]]], None]) -> None:
-        """There is nothing to hear."""
-
-    def when_missed(self, look: Callable[[], None]) -> None:
-        """There is nothing to miss."""
-
-    def stop_waiting(self) -> None:
-        """It is never away."""
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._reader.dispose()
-        self._writer.dispose()
 
 
 class SqlStore:
@@ -375,53 +315,3 @@ def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[T], None], val
 def _tell(waiters: list[Waiter]) -> None:
     for waiter in waiters:
         waiter.tell()
-
-
-def open_store(
-    database: str | Path,
-    *,
-    migrate: bool | None = None,
-    writers: int = DEFAULT_WRITERS,
-    synchronous: str = "full",
-    logs_events: bool = True,
-) -> SqlStore:
-    """Open a database and return the store on it.
-
-    Args:
-        database: A file's path, or a URL.
-        migrate: Whether to bring an older schema up to date; None does so for a file, and not for PostgreSQL, where
-            other servers may be at work on it.
-        writers: How many transactions write at once, where the database lets several.
-        synchronous: For SQLite, whether a commit is on disk before it counts: ``full`` or ``normal``.
-        logs_events: Whether every transition is written to the log of its run.
-
-    Raises:
-        StoreError: It cannot be opened, is not supported, has an older schema that is not to be brought up to date, or
-            was written by a newer version.
-    """
-    url = postgresql_url(database)
-    if url is None:
-        path = database_path(database)
-        return SqlStore(
-            SqliteDatabase(path, synchronous=synchronous, migrate=migrate is not False, logs_events=logs_events)
-        )
-    postgresql = load_postgresql()
-    return SqlStore(
-        postgresql.PostgresDatabase(
-            url, migrate=migrate is True, writers=writers, readers=_READERS, logs_events=logs_events
-        )
-    )
-
-
-def load_postgresql() -> ModuleType:
-    """Return the module about PostgreSQL, whose driver is only installed where it is wanted.
-
-    Raises:
-        StoreError: The driver is missing.
-    """
-    try:
-        return import_module("exospherehost.server.storage.postgresql.database")
-    except ImportError as error:
-        raise StoreError(
-            f"PostgreSQL needs a driver that is not installed ({error}): pip install 'exospherehost[postgres]'"
-        ) from error
