@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from exospherehost._errors import ConfigurationError
-from exospherehost._nodes.node import _MODELS, BaseNode, Execution
+from exospherehost._nodes.node import MODELS, BaseNode, Execution
 
 
 def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
@@ -30,7 +30,7 @@ def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
         seen.add(node.__name__)
         problems.extend(_execute_problems(node))
         problems.extend(_execution_problems(node))
-        for name in _MODELS:
+        for name in MODELS:
             problems.extend(_model_problems(node, name))
     if problems:
         raise ConfigurationError("these nodes cannot be registered:\n- " + "\n- ".join(problems))
@@ -56,7 +56,7 @@ def _execution_problems(node: type[BaseNode]) -> list[str]:
         return [f"{node.__name__}.execution is a {_spelled(type(node.execution))}; make it an Execution(...)"]
     if node.execution.kind != "process":
         return []
-    needed = {node.__name__: node, **{f"{node.__name__}.{name}": getattr(node, name) for name in _MODELS}}
+    needed = {node.__name__: node, **{f"{node.__name__}.{name}": getattr(node, name) for name in MODELS}}
     return [
         f'{name} cannot be imported by the process that kind="process" executes it in; '
         "define it at the top level of a module, under its own name"

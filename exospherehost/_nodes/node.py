@@ -19,7 +19,7 @@ InputsT = TypeVar("InputsT", default=Any)
 OutputsT = TypeVar("OutputsT", default=Any)
 SecretsT = TypeVar("SecretsT", default=Any)
 
-_MODELS = ("Inputs", "Outputs", "Secrets")
+MODELS = ("Inputs", "Outputs", "Secrets")
 
 LONGEST_TIMEOUT = 31_536_000
 """A year, in seconds."""
@@ -136,7 +136,7 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
         for base in vars(cls).get("__orig_bases__", ()):
             if get_origin(base) is not BaseNode:
                 continue
-            for name, model in zip(_MODELS, get_args(base), strict=False):
+            for name, model in zip(MODELS, get_args(base), strict=False):
                 if inspect.isclass(model) and issubclass(model, BaseModel) and name not in vars(cls):
                     setattr(cls, name, model)
 

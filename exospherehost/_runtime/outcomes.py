@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from exospherehost._redaction import Redactor
-from exospherehost._runtime.outcomes import Outcome
 from exospherehost_client.models import ClaimedState, StateReport
 
 if TYPE_CHECKING:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from exospherehost._errors import APIError, APIResponseError
 from exospherehost._nodes.node import secret_names
-from exospherehost._runtime.lifecycle import logger
 from exospherehost._runtime.settings import Plan
 from exospherehost._transport.retry import Backoff, is_transient
 from exospherehost._transport.session import Session
 from exospherehost_client import models
+
+logger = logging.getLogger(__name__)
 
 _REGISTRATION = Backoff(initial=0.25, maximum=15.0)
 

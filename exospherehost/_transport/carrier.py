@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 from exospherehost._config import ConnectionSettings
 from exospherehost_client.types import RawResponse, Request
-
-logger = logging.getLogger(__name__)
 
 
 class Carrier(Protocol):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from exospherehost._config import ConnectionSettings
-from exospherehost._transport.carrier import Carrier, logger
+from exospherehost._transport.carrier import Carrier
+
+logger = logging.getLogger(__name__)
 
 
 def fastest_carrier(settings: ConnectionSettings, uri: str, user_agent: str) -> Carrier:

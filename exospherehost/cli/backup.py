@@ -14,7 +14,7 @@ from exospherehost.server.security.secret_box import KEY_VARIABLE, SecretBox
 from exospherehost.server.service.secret_rotation import Rotation, reseal, rotate_file
 from exospherehost.server.settings import read_environment, secrets_key_file
 from exospherehost.server.storage.opening import open_store
-from exospherehost.server.storage.sql.store import database_path
+from exospherehost.server.storage.sql.database_url import database_path
 from exospherehost.server.storage.sqlite.engine import back_up
 
 

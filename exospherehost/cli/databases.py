@@ -11,7 +11,7 @@ import click
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.settings import DEFAULT_DATABASE
-from exospherehost.server.storage.sql.store import database_path
+from exospherehost.server.storage.sql.database_url import database_path
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 

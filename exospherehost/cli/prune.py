@@ -14,7 +14,7 @@ from exospherehost.server.domain.store import StoreError
 from exospherehost.server.service import retention
 from exospherehost.server.settings import DEFAULT_DATABASE
 from exospherehost.server.storage.opening import open_store
-from exospherehost.server.storage.sql.store import database_path
+from exospherehost.server.storage.sql.database_url import database_path
 
 
 @click.command("prune", context_settings={"help_option_names": ["-h", "--help"]})

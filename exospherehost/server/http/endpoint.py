@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server.domain.errors import InvalidRequest, Issue, ServiceError
 from exospherehost.server.domain.records import JsonObject
+from exospherehost.server.http import issues as request_issues
 from exospherehost.server.http import request_bodies, responses
 from exospherehost.server.http.authentication import Gate
 from exospherehost.server.http.event_stream import EventStream
@@ -94,7 +95,7 @@ class Endpoint:
         except ServiceError as error:
             return responses.refusal(error.status_code, error.detail)
         except InvalidRequest as error:
-            return responses.JsonAnswer(422, request_bodies.encode_issues(error.issues))
+            return responses.JsonAnswer(422, request_issues.encode_issues(error.issues))
         return _answer_of(operation, result)
 
     async def _refused(self, scope: Scope) -> ASGIApp | None:
@@ -119,10 +120,10 @@ class Endpoint:
             )
             issues += in_body
         if operation.besides is None:
-            request_bodies.require_valid(issues)
+            request_issues.require_valid(issues)
             return await operation.handler(path, body)
         besides = operation.besides(scope, self._gate.while_valid(scope, receive), issues)
-        request_bodies.require_valid(issues)
+        request_issues.require_valid(issues)
         return await operation.handler(path, body, besides)
 
 
@@ -130,5 +131,5 @@ def _answer_of(operation: Operation, result: Result) -> ASGIApp:
     if isinstance(result, EventStream):
         return result
     if isinstance(result, Reply):
-        return responses.JsonAnswer(operation.status, request_bodies.encode(result.body), result.headers)
-    return responses.JsonAnswer(operation.status, request_bodies.encode(result))
+        return responses.JsonAnswer(operation.status, responses.encode(result.body), result.headers)
+    return responses.JsonAnswer(operation.status, responses.encode(result))

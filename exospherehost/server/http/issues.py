@@ -29,6 +29,7 @@ def require_valid(issues: Sequence[Issue]) -> None:
 
 
 def from_pydantic(error: ValidationError, *at: str) -> list[Issue]:
+    """Return what pydantic found as issues, located below ``at``, which is the body unless given."""
     prefix = at or ("body",)
     issues: list[Issue] = []
     for problem in error.errors(include_url=False):

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.storage.sql.database_url import database_path, postgresql_url
-from exospherehost.server.storage.sql.store import _READERS, DEFAULT_WRITERS, SqlStore
+from exospherehost.server.storage.sql.store import DEFAULT_WRITERS, READERS, SqlStore
 from exospherehost.server.storage.sqlite.database import SqliteDatabase
 
 
@@ -43,7 +43,7 @@ def open_store(
     postgresql = load_postgresql()
     return SqlStore(
         postgresql.PostgresDatabase(
-            url, migrate=migrate is True, writers=writers, readers=_READERS, logs_events=logs_events
+            url, migrate=migrate is True, writers=writers, readers=READERS, logs_events=logs_events
         )
     )
 

@@ -18,16 +18,13 @@ from typing import Any, Protocol, TypeVar
 
 from exospherehost.server.domain.records import WaitingState
 from exospherehost.server.domain.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
-from exospherehost.server.storage.opening import open_store
-from exospherehost.server.storage.sql.database_url import database_path
 from exospherehost.server.storage.sql.writer import Busy, News, Task, Waiter, Writer
-
-__all__ = ["SqlStore", "database_path", "open_store"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_READERS = 4
+READERS = 4
+"""How many threads read at once."""
 _LARGEST_BATCH = 128
 _MOST_ATTEMPTS = 8
 _LONGEST_BUSY_SECONDS = 30.0
@@ -92,7 +89,7 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="exosphere-read")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="exosphere-read")
         self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._closed = False
         self._notify: Callable[[Sequence[WaitingState]], None] | None = None

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from exospherehost.server.domain.store import Reader
 from exospherehost.server.storage.migrations import prepare
 from exospherehost.server.storage.sql.statements import Statements
-from exospherehost.server.storage.sql.store import _READERS, T
+from exospherehost.server.storage.sql.store import READERS
 from exospherehost.server.storage.sql.unit import SqlUnit
 from exospherehost.server.storage.sql.writer import Writer
 from exospherehost.server.storage.sqlite import engine
 from exospherehost.server.storage.sqlite.writer import LoneWriter
+
+T = TypeVar("T")
 
 
 class SqliteDatabase:
@@ -35,7 +37,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path, *, synchronous: str, migrate: bool, logs_events: bool) -> None:
         self._logs_events = logs_events
-        self._writer, self._reader = engine.open_engines(path, readers=_READERS, synchronous=synchronous)
+        self._writer, self._reader = engine.open_engines(path, readers=READERS, synchronous=synchronous)
         try:
             prepare(self._writer, str(path), migrate=migrate)
         except BaseException:

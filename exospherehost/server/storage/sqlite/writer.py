@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -9,8 +10,10 @@ from sqlalchemy import Connection, Engine
 
 from exospherehost.server.storage.sql.base import Spoilt, TransactionLost
 from exospherehost.server.storage.sql.statements import Statements
-from exospherehost.server.storage.sql.writer import News, Task, _log, work_on
+from exospherehost.server.storage.sql.writer import News, Task, work_on
 from exospherehost.server.storage.sqlite.unit import SqliteUnit
+
+_log = logging.getLogger(__name__)
 
 
 class LoneWriter:
