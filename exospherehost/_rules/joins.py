@@ -105,12 +105,6 @@ def ready_uniters(
     )
 
 
-def join_ready(strategy: UniteStrategy, statuses: Iterable[Status]) -> bool:
-    """Tell whether a uniter with that strategy may start on the statuses under the united one."""
-    counts = counts_of(statuses)
-    return not counts.pending and (strategy is UniteStrategy.ALL_DONE or not counts.failed)
-
-
 def child_parents(identifier: str, state_id: str, parents: Mapping[str, str]) -> dict[str, str]:
     """Return the ``parents`` of a child: the parent's own and the parent."""
     return {**parents, identifier: state_id}

@@ -8,17 +8,19 @@ from typing import Any, TypeGuard
 
 def as_object(value: object) -> Mapping[str, Any] | None:
     """Return the value if it is a JSON object."""
-    return value if _is_object(value) else None
+    return value if is_object(value) else None
 
 
 def as_list(value: object) -> list[Any] | None:
     """Return the value if it is a JSON list."""
-    return value if _is_list(value) else None
+    return value if is_array(value) else None
 
 
-def _is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
-    return isinstance(value, Mapping)
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a JSON value is an object."""
+    return isinstance(value, dict)
 
 
-def _is_list(value: object) -> TypeGuard[list[Any]]:
+def is_array(value: Any) -> TypeGuard[list[Any]]:
+    """Tell whether a JSON value is an array."""
     return isinstance(value, list)

@@ -205,7 +205,7 @@ class Reporter:
         for item in items:
             item.attempts += 1
         try:
-            results = await self._session.report_together([item.outcome for item in items])
+            results = await self._session.report_together([item.outcome.report for item in items])
         except (APIError, *_UNSERIALIZABLE) as error:
             await self._together_failed(items, error)
             return
@@ -277,7 +277,7 @@ class Reporter:
     async def _deliver(self, item: _Item) -> None:
         item.attempts += 1
         try:
-            await self._session.report(item.outcome)
+            await self._session.report(item.outcome.report)
         except _UNSERIALIZABLE as error:
             self._replace(item, describe_refusal(error, item.outcome.redactor()))
         except APIError as error:

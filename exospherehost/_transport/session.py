@@ -6,10 +6,10 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from exospherehost._config import DEFAULT_API_VERSION, VERSION, ConnectionSettings
 from exospherehost._errors import (
@@ -21,7 +21,6 @@ from exospherehost._errors import (
     TriggerOutcomeUnknownError,
 )
 from exospherehost._redaction import Redactor, validated_json
-from exospherehost._runtime.outcomes import Outcome
 from exospherehost._transport.carrier import Carrier, CarrierFactory, StreamingCarrier
 from exospherehost._transport.extensions import ASK_AGAIN_SECONDS, DOCUMENT, ServiceMemory, read_extensions
 from exospherehost._transport.responses import described
@@ -43,6 +42,9 @@ from exospherehost_client.api.states import (
     retry_state,
 )
 from exospherehost_client.types import RawResponse, Request, Response
+
+if TYPE_CHECKING:
+    from exospherehost_client import bodies
 
 logger = logging.getLogger(__name__)
 
@@ -142,9 +144,9 @@ class Session:
         )
         return response.parsed.secrets
 
-    async def report(self, outcome: Outcome) -> None:
-        """Send one outcome, once: who calls decides whether to send it again."""
-        namespace, state_id, report = self._namespace, outcome.state_id, outcome.report
+    async def report(self, report: bodies.StateReport) -> None:
+        """Send one report, once: the caller decides whether to send it again."""
+        namespace, state_id = self._namespace, report["state_id"]
         if "executed" in report:
             request = report_executed.build_request(namespace, state_id, body=report["executed"])
             await self._send(request, report_executed.parse_response)
@@ -160,13 +162,12 @@ class Session:
         else:
             raise ValueError(f"the report of state {state_id} has no outcome")
 
-    async def report_together(self, outcomes: Sequence[Outcome]) -> list[models.StateReportResult]:
-        """Send outcomes in one request, once, on a service with `batch-report`; one result each, in order."""
-        reports = [outcome.report for outcome in outcomes]
+    async def report_together(self, reports: list[bodies.StateReport]) -> list[models.StateReportResult]:
+        """Send reports in one request, once, on a service with `batch-report`; one result each, in order."""
         request = report_states.build_request(self._namespace, body={"reports": reports})
         results = (await self._send(request, report_states.parse_response)).parsed.results
-        if len(results) != len(outcomes):
-            raise APIResponseError(f"{len(outcomes)} reports were answered with {len(results)} results")
+        if len(results) != len(reports):
+            raise APIResponseError(f"{len(reports)} reports were answered with {len(results)} results")
         return results
 
     # ---- graphs, nodes and runs: what a state manager calls --------------------------------------

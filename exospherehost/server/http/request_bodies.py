@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.types import Receive, Scope
 
+from exospherehost._rules.json_values import is_array, is_object
 from exospherehost._rules.model import FieldIssue
 from exospherehost.server.domain.errors import Issue, ServiceError
 from exospherehost.server.http import json_body
 from exospherehost.server.http.issues import from_pydantic
-from exospherehost.server.json_values import is_array, is_object
 
 _JSON_TYPE = re.compile(rb"application/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
 _NEVER_NULL = "x-never-null"

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope
 
 from exospherehost._rules.graph_check import check_fields
+from exospherehost._rules.json_values import is_array
 from exospherehost._rules.model import FieldIssue, GraphSpec
 from exospherehost._rules.state_inputs import Entry
 from exospherehost.server.domain.errors import Issue, ServiceError
@@ -24,7 +25,6 @@ from exospherehost.server.http.report_batches import ReadReport, read_reports
 from exospherehost.server.http.request_bodies import reads
 from exospherehost.server.http.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
 from exospherehost.server.http.responses import not_found
-from exospherehost.server.json_values import is_array
 from exospherehost.server.security.access import Access, forbidden
 from exospherehost.server.service.nodes import Registration
 from exospherehost.server.service.report_batches import Report, Result

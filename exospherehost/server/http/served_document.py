@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
-from exospherehost.server.json_values import is_array, is_object
+from exospherehost._rules.json_values import is_array, is_object
 
 MARK = "x-exosphere-extension"
 _COMPONENT = "#/components/"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from exospherehost._rules import cron, graph_check
 from exospherehost._rules.model import GraphSpec
@@ -87,8 +87,3 @@ def get(reader: Reader, namespace: str, name: str) -> GraphRecord:
     if graph is None:
         raise graph_not_found(namespace, name)
     return graph
-
-
-def list_all(reader: Reader, namespace: str) -> Sequence[GraphRecord]:
-    """Return a namespace's graphs in the order of their first PUT."""
-    return reader.list_graphs(namespace)

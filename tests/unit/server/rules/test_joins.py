@@ -19,13 +19,13 @@ from exospherehost._rules.joins import (
     child_parents,
     counts_change,
     counts_of,
-    join_ready,
     ready_uniters,
     united_ancestors,
     uniter_parents,
 )
 from exospherehost._rules.model import FAILED, PENDING, GraphNodeSpec, GraphSpec, Status, UnitesSpec, UniteStrategy
 from exospherehost._rules.topology import Topology
+from tests._support.joins import join_ready
 
 MakeGraph = Callable[..., GraphSpec]
 BOTH = pytest.mark.parametrize("all_done", ["", "c"], ids=["ALL_SUCCESS", "ALL_DONE"])
