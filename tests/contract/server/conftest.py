@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from exospherehost.server import ServerSettings, ServerThread
-from exospherehost.server.domain.clock import ManualClock
+from exospherehost.testing.clock import ManualClock
 from exospherehost_client.client import AuthenticatedClient
 from tests._support.databases import Database, NewDatabase
 from tests._support.service import Api, connect

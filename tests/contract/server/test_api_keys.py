@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.domain.clock import ManualClock
+from exospherehost.testing.clock import ManualClock
 from tests._support.api_keys import id_of, make_key, revoke
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync

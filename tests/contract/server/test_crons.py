@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.domain.clock import ManualClock, as_epoch_ms
+from exospherehost.server.domain.clock import as_epoch_ms
+from exospherehost.testing.clock import ManualClock
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, connect, good
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.domain.clock import ManualClock
+from exospherehost.testing.clock import ManualClock
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, Json, connect, good
 

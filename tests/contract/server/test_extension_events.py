@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.domain.clock import ManualClock
+from exospherehost.testing.clock import ManualClock
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.run_events import COMMENT, Event, all_events, follow, replay

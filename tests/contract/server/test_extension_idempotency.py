@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.domain.clock import ManualClock
+from exospherehost.testing.clock import ManualClock
 from tests._support.databases import Database
 from tests._support.service import Api, Json, connect, good, registration
 

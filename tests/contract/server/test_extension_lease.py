@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.domain.clock import ManualClock, rfc3339
+from exospherehost.server.domain.clock import rfc3339
 from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service import state_reports
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.leases import SPARED_AFTER_START_MS
+from exospherehost.testing.clock import ManualClock
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, Json, connect, good

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exospherehost.server import ServerThread
-from exospherehost.server.domain.clock import ManualClock
 from exospherehost.server.service.leases import SPARED_AFTER_START_MS
+from exospherehost.testing.clock import ManualClock
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
 from tests._support.service import Api, connect, registration

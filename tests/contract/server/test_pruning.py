@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, StartupError
-from exospherehost.server.domain.clock import ManualClock
 from exospherehost.server.service import retention
 from exospherehost.server.storage.sql.store import SqlStore
+from exospherehost.testing.clock import ManualClock
 from tests._support.command import Command
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from exospherehost.server import ServerThread
-from exospherehost.server.domain.clock import ManualClock
+from exospherehost.testing.clock import ManualClock
 from tests._support.service import Api, connect
 
 NOW = 1_800_000_000_000

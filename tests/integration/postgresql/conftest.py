@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exospherehost.server import ServerSettings, ServerThread
-from exospherehost.server.domain.clock import ManualClock
+from exospherehost.testing.clock import ManualClock
 from tests._support.databases import Database
 from tests._support.postgres import PostgresServer
 from tests._support.service import Api, connect

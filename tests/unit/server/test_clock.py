@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exospherehost.server.domain.clock import Clock, ManualClock, SystemClock, as_datetime, as_epoch_ms
+from exospherehost.server.domain.clock import Clock, SystemClock, as_datetime, as_epoch_ms
+from exospherehost.testing.clock import ManualClock
 
 
 def test_instants_keep_their_milliseconds_both_ways() -> None:

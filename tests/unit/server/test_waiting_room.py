@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from exospherehost.server.domain.clock import ManualClock
 from exospherehost.server.domain.records import ClaimedRecord, WaitingState
 from exospherehost.server.domain.store import Reader
 from exospherehost.server.scheduler import Scheduler
 from exospherehost.server.service.waiting_claims import Attempt, Claimer, Patience, WaitingRoom
+from exospherehost.testing.clock import ManualClock
 from tests._support.eventually import eventually
 
 START = 1_000_000

@@ -1,0 +1,1 @@
+"""A test kit for programs that use the SDK."""
