@@ -14,7 +14,7 @@ from exospherehost._runtime.outcomes import Outcome, handed_back, log_fields
 from exospherehost._runtime.poller import Claim, Poller
 from exospherehost._runtime.reporter import Reporter
 from exospherehost._runtime.stats import Counters
-from exospherehost._runtime.worker_pool import Executes, Workers
+from exospherehost._runtime.worker_pool import Executes, WorkerPool
 from exospherehost._transport.retry import Backoff
 from exospherehost._transport.session import Session
 from exospherehost_client.models import ClaimedState
@@ -30,7 +30,7 @@ LAST_REPORTS_SECONDS = 3.0
 _JOURNAL_FAULTS = Backoff(initial=0.25, maximum=30.0)
 
 
-class Crew:
+class Coordinator:
     """Claims, executes and reports until asked to stop, then ends in good order.
 
     Args:
@@ -68,7 +68,7 @@ class Crew:
         self._reporter = Reporter(
             session, counters, capacity=MOST_UNDELIVERED_PER_WORKER * workers, settled=self._settled
         )
-        self._workers = Workers(
+        self._workers = WorkerPool(
             executor,
             self if journal is not None else self._reporter,
             counters,

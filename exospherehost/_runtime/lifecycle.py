@@ -9,13 +9,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 from exospherehost._errors import ConfigurationError
-from exospherehost._runtime.coordinator import Crew
+from exospherehost._runtime.coordinator import Coordinator
 from exospherehost._runtime.journal import Journal
-from exospherehost._runtime.node_runner import Rooms
+from exospherehost._runtime.node_runner import NodeRunner
 from exospherehost._runtime.poller import Poller
 from exospherehost._runtime.registration import register
-from exospherehost._runtime.settings import Plan
-from exospherehost._runtime.state_executor import Executor
+from exospherehost._runtime.settings import RuntimeSettings
+from exospherehost._runtime.state_executor import StateExecutor
 from exospherehost._runtime.stats import Counters
 from exospherehost._runtime.telemetry import observed
 from exospherehost._transport.carrier_choice import fastest_carrier
@@ -24,9 +24,9 @@ from exospherehost._transport.session import Session
 logger = logging.getLogger(__name__)
 
 
-async def run_until(
+async def run_runtime(
     stop_asked: asyncio.Event,
-    plan: Plan,
+    plan: RuntimeSettings,
     counters: Counters,
     *,
     registered: Callable[[], None],
@@ -50,7 +50,7 @@ async def run_until(
         journal = None
         if plan.journal is not None:
             journal = await stack.enter_async_context(Journal(plan.journal, namespace))
-        rooms = Rooms(plan.workers, plan.name, plan.nodes.values())
+        rooms = NodeRunner(plan.workers, plan.name, plan.nodes.values())
         await stack.enter_async_context(rooms)
         session = await stack.enter_async_context(Session(plan.settings, fastest_carrier))
         if not await _unless(stop_asked, register(session, plan)):
@@ -78,8 +78,8 @@ async def run_until(
             lease=plan.lease,
             read_timeout=plan.settings.timeouts.read,
         )
-        executor = Executor(session, namespace, plan.nodes, plan.settings.protected_values(), rooms, shared)
-        crew = Crew(
+        executor = StateExecutor(session, namespace, plan.nodes, plan.settings.protected_values(), rooms, shared)
+        crew = Coordinator(
             session,
             poller,
             stack.enter_context(observed(executor, counters, namespace=namespace, runtime=plan.name)),
@@ -114,7 +114,7 @@ async def _open(
     stack: AsyncExitStack,
     lifespan: Callable[[], AbstractAsyncContextManager[Any]],
     stop_asked: asyncio.Event,
-    plan: Plan,
+    plan: RuntimeSettings,
 ) -> Any:
     """Enter the lifespan; from a stop on it has the grace period for that."""
     loop = asyncio.get_running_loop()

@@ -18,7 +18,7 @@ from exospherehost._nodes.node import BaseNode
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
 
 if TYPE_CHECKING:
-    from exospherehost._runtime.process_pool import Processes
+    from exospherehost._runtime.process_pool import ProcessPool
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class TimedOut(Exception):
     """A node ran longer than its timeout, and was cancelled; the cause is what it let out then, if anything."""
 
 
-class Rooms:
+class NodeRunner:
     """Where nodes run; an async context manager.
 
     A function in a thread cannot be broken off. One that still runs at the end is left alone: its state has
@@ -58,16 +58,16 @@ class Rooms:
         self._threads = ThreadPoolExecutor(max(workers, MOST_THREADS), thread_name_prefix=f"exospherehost-{runtime}")
         self._in_threads = 0
         self._counting = threading.Lock()
-        self._processes: Processes | None = None
+        self._processes: ProcessPool | None = None
         in_processes = [node.execution.concurrency or workers for node in nodes if node.execution.kind == "process"]
         self._most_processes = min(workers, sum(in_processes))
 
     async def __aenter__(self) -> Self:
         if self._most_processes:
             # Only here, because most runtimes have none.
-            from exospherehost._runtime.process_pool import Processes  # noqa: PLC0415
+            from exospherehost._runtime.process_pool import ProcessPool  # noqa: PLC0415
 
-            self._processes = Processes(self._most_processes)
+            self._processes = ProcessPool(self._most_processes)
             await self._processes.start()
         return self
 

@@ -13,7 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
+from pebble import ProcessPool as PebblePool
 from pydantic import BaseModel
 
 from exospherehost._nodes.node import BaseNode, NodeContext
@@ -31,7 +32,7 @@ class ProcessTimeout(Exception):
     """An execution in a process ran longer than its timeout, and the process was killed."""
 
 
-class Processes:
+class ProcessPool:
     """A pool of processes, each of which can be killed.
 
     Args:
@@ -41,7 +42,7 @@ class Processes:
     def __init__(self, count: int) -> None:
         self._count = count
         self._pool = _new_pool(count)
-        self._broken: list[ProcessPool] = []
+        self._broken: list[PebblePool] = []
         self._stopped = False
 
     async def start(self) -> None:
@@ -106,7 +107,7 @@ class Processes:
 
 def _new_pool(count: int) -> ProcessPool:
     # Spawned, because a fork of a program with threads and an event loop may deadlock.
-    return ProcessPool(max_workers=count, initializer=_begin, context=multiprocessing.get_context("spawn"))
+    return PebblePool(max_workers=count, initializer=_begin, context=multiprocessing.get_context("spawn"))
 
 
 def _begin() -> None:

@@ -7,7 +7,7 @@ import logging
 
 from exospherehost._errors import APIError, APIResponseError
 from exospherehost._nodes.node import secret_names
-from exospherehost._runtime.settings import Plan
+from exospherehost._runtime.settings import RuntimeSettings
 from exospherehost._transport.retry import Backoff, is_transient
 from exospherehost._transport.session import Session
 from exospherehost_client import models
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 _REGISTRATION = Backoff(initial=0.25, maximum=15.0)
 
 
-async def register(session: Session, plan: Plan) -> None:
+async def register(session: Session, plan: RuntimeSettings) -> None:
     """Register the nodes, waiting for a service that cannot be reached yet."""
     body = models.RegisterNodesRequest(
         runtime_name=plan.name,

@@ -21,7 +21,7 @@ from exospherehost._errors import ConfigurationError
 from exospherehost._logging import configure_default_logging
 from exospherehost._nodes.checks import check_nodes
 from exospherehost._nodes.node import BaseNode
-from exospherehost._runtime.settings import Plan
+from exospherehost._runtime.settings import RuntimeSettings
 from exospherehost._runtime.stats import Counters, RuntimeStats
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Runtime:
                 f"lifespan={lifespan!r} is not a function that makes an async context manager; "
                 "decorate an async generator with contextlib.asynccontextmanager"
             )
-        self._plan = Plan(
+        self._plan = RuntimeSettings(
             settings=settings,
             name=name,
             nodes={node.__name__: node for node in nodes},
@@ -216,7 +216,7 @@ class Runtime:
             if self._stopping:
                 stop_asked.set()
         # Not before: what only a run needs takes tens of milliseconds to load.
-        from exospherehost._runtime.lifecycle import run_until  # noqa: PLC0415
+        from exospherehost._runtime.lifecycle import run_runtime  # noqa: PLC0415
 
         self._counters = Counters()
         try:
@@ -225,7 +225,7 @@ class Runtime:
                     stack.callback(setattr, self, "_liveness", None)
                     liveness = self._make_liveness(self.stats, stop_asked.is_set)
                     self._liveness = await stack.enter_async_context(liveness)
-                await run_until(
+                await run_runtime(
                     stop_asked, self._plan, self._counters, registered=self._registered.set, ready=self._note_ready
                 )
         finally:

@@ -13,7 +13,7 @@ from exospherehost._nodes.node import BaseNode
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RuntimeSettings:
     """The settings of a runtime; `Runtime` says what each means.
 
     Attributes:

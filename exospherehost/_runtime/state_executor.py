@@ -16,7 +16,7 @@ from exospherehost._nodes.node import BaseNode, NodeContext, declares_secrets
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
 from exospherehost._redaction import Redactor, describe_exception, describe_refusal, validated
 from exospherehost._runtime import outcomes
-from exospherehost._runtime.node_runner import Rooms, TimedOut
+from exospherehost._runtime.node_runner import NodeRunner, TimedOut
 from exospherehost._runtime.outcomes import Outcome, log_fields
 from exospherehost._runtime.process_pool import ProcessFailure, ProcessTimeout
 from exospherehost._runtime.secret_reader import SecretReader
@@ -85,7 +85,7 @@ class _Node:
         return cast("dict[str, Any]", dumped)
 
 
-class Executor:
+class StateExecutor:
     """Executes states, each to an outcome.
 
     Args:
@@ -103,7 +103,7 @@ class Executor:
         namespace: str,
         nodes: Mapping[str, type[BaseNode]],
         protected: Sequence[str],
-        rooms: Rooms,
+        rooms: NodeRunner,
         shared: Any,
     ) -> None:
         self._secrets = SecretReader(session)

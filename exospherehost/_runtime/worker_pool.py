@@ -35,7 +35,7 @@ class Executes(Protocol):
         ...
 
 
-class Workers:
+class WorkerPool:
     """A fixed number of tasks that execute waiting states.
 
     Args:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Connected:
+class ServiceConnection:
     """Speaks to the service that the settings name."""
 
     def __init__(self, settings: ConnectionSettings) -> None:

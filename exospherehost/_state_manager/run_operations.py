@@ -10,10 +10,10 @@ from contextlib import aclosing
 
 from exospherehost._config import checked_segment
 from exospherehost._errors import ConfigurationError, WaitTimeoutError
-from exospherehost._state_manager.connection import Connected
+from exospherehost._state_manager.connection import ServiceConnection
 from exospherehost._state_manager.runs import Run, Transition
 from exospherehost._state_manager.task_iterator import TaskIterator
-from exospherehost._state_manager.watching import RunFollower, read_run
+from exospherehost._state_manager.watching import RunWatcher, read_run
 from exospherehost._transport.extensions import CANCEL
 from exospherehost._transport.session import Session
 from exospherehost_client import models
@@ -27,7 +27,7 @@ _WHERE_IDS_ARE = {
 }
 
 
-class RunManager(Connected):
+class RunOperations(ServiceConnection):
     """Reads, follows, retries and cancels runs; see :class:`exospherehost.StateManager`."""
 
     # ---- reading -------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class RunManager(Connected):
         limit = asyncio.timeout(timeout)
         try:
             async with limit, self._connected() as session:
-                return await self._completed(session, await RunFollower(session, run_id).ended())
+                return await self._completed(session, await RunWatcher(session, run_id).ended())
         except TimeoutError:
             # The service's own are TimeoutErrors, too.
             if not limit.expired():
@@ -209,7 +209,7 @@ class RunManager(Connected):
 
     async def _followed(self, run_id: str, last_event_id: str | None) -> AsyncGenerator[Transition, None]:
         async with self._connected() as session:
-            follower = RunFollower(session, run_id, last_event_id)
+            follower = RunWatcher(session, run_id, last_event_id)
             async with aclosing(follower.transitions()) as transitions:
                 async for transition in transitions:
                     yield transition

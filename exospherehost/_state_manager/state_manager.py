@@ -26,8 +26,8 @@ from exospherehost._errors import (
 )
 from exospherehost._graphs.models import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
 from exospherehost._redaction import Redactor, validated
-from exospherehost._state_manager.run_operations import RunManager
-from exospherehost._state_manager.trigger_forms import Roots, check_key, entries_of, published_form
+from exospherehost._state_manager.run_operations import RunOperations
+from exospherehost._state_manager.trigger_forms import RootCache, check_key, entries_of, published_form
 from exospherehost._transport.extensions import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES
 from exospherehost._transport.session import Session
 from exospherehost_client import models
@@ -37,7 +37,7 @@ Json: TypeAlias = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
 
 
-class StateManager(RunManager):
+class StateManager(RunOperations):
     """Stores graphs, starts their runs, and follows, reads, retries and cancels them.
 
     Use it as an async context manager to keep one pool of connections; used without, each call opens
@@ -84,7 +84,7 @@ class StateManager(RunManager):
             cert=cert,
         )
         super().__init__(settings)
-        self._roots = Roots()
+        self._roots = RootCache()
 
     # ---- triggering ----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ LONGEST_KEY = 255
 ROOT_CACHE_SECONDS = 60.0
 
 
-class Roots:
+class RootCache:
     """Knows the roots of graphs for a minute, for services that begin a run nowhere else."""
 
     def __init__(self) -> None:

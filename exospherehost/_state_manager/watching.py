@@ -38,7 +38,7 @@ LINES_READ = 50
 _BACKOFF = Backoff(attempts=1_000, max_elapsed=PATIENCE_SECONDS)
 
 
-class RunFollower:
+class RunWatcher:
     """Follows one run; one `transitions` or `ended` at a time.
 
     Args:

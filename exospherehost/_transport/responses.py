@@ -21,7 +21,7 @@ _REMEDIES = {
 }
 
 
-def described(error: client_errors.ApiError, request: Request, redact: Redactor) -> APIError:
+def error_of(error: client_errors.ApiError, request: Request, redact: Redactor) -> APIError:
     """Turn the generated client's error into ours, without any value that was sent."""
     where = f"{request.method} {request.path}"
     about = f" (request id {error.request_id})" if error.request_id else ""

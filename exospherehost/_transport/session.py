@@ -23,7 +23,7 @@ from exospherehost._errors import (
 from exospherehost._redaction import Redactor, validated_json
 from exospherehost._transport.carrier import Carrier, CarrierFactory, StreamingCarrier
 from exospherehost._transport.extensions import ASK_AGAIN_SECONDS, DOCUMENT, ServiceMemory, read_extensions
-from exospherehost._transport.responses import described
+from exospherehost._transport.responses import error_of
 from exospherehost._transport.retry import Backoff, is_transient, never_reached_the_service
 from exospherehost_client import errors as client_errors
 from exospherehost_client import models
@@ -380,7 +380,7 @@ class Session:
             return parse(raw)
         except client_errors.ApiError as error:
             # Raised outside of this block: the generated error holds the body, and a context would keep it.
-            failure = described(error, request, redact)
+            failure = error_of(error, request, redact)
         raise failure
 
     async def _carry(self, request: Request, redact: Redactor) -> RawResponse:

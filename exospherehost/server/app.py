@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server.domain.clock import Clock, SystemClock
 from exospherehost.server.http import responses
-from exospherehost.server.http.authentication import Gate
+from exospherehost.server.http.authentication import Authenticator
 from exospherehost.server.http.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.http.monitoring import METRICS_PATH, OPEN, READY_PATH, MetricsPage, Ready, measure_loop_lag
 from exospherehost.server.http.routes import build_routes
@@ -141,7 +141,7 @@ class _Application:
             alarms = Scheduler("waiting", ring, self._clock, at_least_every_ms=every_ms)
             room.when_alarms_change(alarms.wake_by)
             store.observe(self._metrics)
-            gate = Gate(settings.api_key, store, self._clock)
+            gate = Authenticator(settings.api_key, store, self._clock)
             routes = [
                 *build_routes(service, settings, gate),
                 _document_route(settings),
@@ -188,7 +188,7 @@ class _Application:
 
         return ring
 
-    def _metrics_page(self, store: SqlStore, room: WaitingRoom, gate: Gate) -> MetricsPage:
+    def _metrics_page(self, store: SqlStore, room: WaitingRoom, gate: Authenticator) -> MetricsPage:
         return MetricsPage(
             self._metrics,
             store,
@@ -217,7 +217,7 @@ class _Application:
         return any(route.matches(scope)[0] is not Match.NONE for route in self._router.routes)
 
 
-async def _refusal_of_metrics(gate: Gate, scope: Scope) -> ASGIApp | None:
+async def _refusal_of_metrics(gate: Authenticator, scope: Scope) -> ASGIApp | None:
     admitted = await gate.admit(scope)
     if not isinstance(admitted, Access):
         return admitted

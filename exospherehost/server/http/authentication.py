@@ -17,7 +17,7 @@ from exospherehost.server.domain.store import Store
 from exospherehost.server.http import responses
 from exospherehost.server.security.access import API_KEY_HEADER, FULL, SCOPE_KEY, Access
 from exospherehost.server.security.api_keys import digest
-from exospherehost.server.security.wrong_key_limits import Attempts, address_of
+from exospherehost.server.security.wrong_key_limits import WrongKeyLimits, address_of
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class _Hold:
     requests: int = 0
 
 
-class Gate:
+class Authenticator:
     """Admits requests by their key: the server's own, or one of those stored.
 
     Stored keys are known from a copy in memory, which is read anew when a stored key is used and the copy is older
@@ -57,7 +57,7 @@ class Gate:
         self._own = digest(own_key.encode("ascii"))
         self._store = store
         self._clock = clock
-        self._attempts = Attempts()
+        self._attempts = WrongKeyLimits()
         self._known: dict[bytes, tuple[ApiKeyRecord, Access]] = {}
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None

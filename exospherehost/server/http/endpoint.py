@@ -16,7 +16,7 @@ from exospherehost.server.domain.errors import InvalidRequest, Issue, ServiceErr
 from exospherehost.server.domain.records import JsonObject
 from exospherehost.server.http import issues as request_issues
 from exospherehost.server.http import request_bodies, responses
-from exospherehost.server.http.authentication import Gate
+from exospherehost.server.http.authentication import Authenticator
 from exospherehost.server.http.event_stream import EventStream
 from exospherehost.server.http.responses import Header
 from exospherehost.server.security.access import Access, forbidden
@@ -46,10 +46,10 @@ class Operation:
     """What a method of a path does.
 
     Attributes:
-        handler: Given the path's parameters, the body and, if there is any, what is read besides, returns the response.
+        handler: Given the path's parameters, the body and, if there is any, what is read extras, returns the response.
         path: Reads the parameters, adding what is wrong to the issues.
         body: Reads the body; None for no body.
-        besides: Reads what is wanted of the request beyond path and body, adding what is wrong to the issues.
+        extras: Reads what is needed of the request beyond path and body, adding what is wrong to the issues.
         status: The HTTP status of success.
         public: Whether it needs no key.
     """
@@ -57,7 +57,7 @@ class Operation:
     handler: Handler
     path: PathReader = no_path
     body: request_bodies.BodyReader | None = None
-    besides: RequestReader | None = None
+    extras: RequestReader | None = None
     status: int = 200
     public: bool = False
 
@@ -71,7 +71,7 @@ class Endpoint:
         largest_body: The most bytes of a body.
     """
 
-    def __init__(self, operations: Mapping[str, Operation], *, gate: Gate, largest_body: int) -> None:
+    def __init__(self, operations: Mapping[str, Operation], *, gate: Authenticator, largest_body: int) -> None:
         self._operations = operations
         self._gate = gate
         self._largest_body = largest_body
@@ -119,12 +119,12 @@ class Endpoint:
                 scope, await request_bodies.read_body(scope, receive, self._largest_body), operation.body
             )
             issues += in_body
-        if operation.besides is None:
+        if operation.extras is None:
             request_issues.require_valid(issues)
             return await operation.handler(path, body)
-        besides = operation.besides(scope, self._gate.while_valid(scope, receive), issues)
+        extras = operation.extras(scope, self._gate.while_valid(scope, receive), issues)
         request_issues.require_valid(issues)
-        return await operation.handler(path, body, besides)
+        return await operation.handler(path, body, extras)
 
 
 def _answer_of(operation: Operation, result: Result) -> ASGIApp:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from exospherehost.server.domain.clock import rfc3339
 from exospherehost.server.domain.records import EventCursor, TransitionRecord
-from exospherehost.server.service.followers import RunEnd, Silence, Told
+from exospherehost.server.service.followers import RunEnd, RunUpdate, Silence
 
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -35,7 +35,7 @@ class EventStream:
         told: What happens.
     """
 
-    def __init__(self, told: AsyncGenerator[Told, None]) -> None:
+    def __init__(self, told: AsyncGenerator[RunUpdate, None]) -> None:
         self._told = told
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +74,7 @@ def parse_event_id(text: str) -> EventCursor | None:
     return place if max(place) <= _LARGEST_NUMBER else None
 
 
-def _encoded(part: Told) -> Iterator[bytes]:
+def _encoded(part: RunUpdate) -> Iterator[bytes]:
     if isinstance(part, Silence):
         yield _COMMENT
     elif isinstance(part, RunEnd):

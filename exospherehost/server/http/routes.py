@@ -17,7 +17,7 @@ from exospherehost.server.domain.errors import Issue, ServiceError
 from exospherehost.server.domain.ids import parse_state_id
 from exospherehost.server.domain.records import EventCursor, JsonObject
 from exospherehost.server.http import response_bodies
-from exospherehost.server.http.authentication import Gate, read_access
+from exospherehost.server.http.authentication import Authenticator, read_access
 from exospherehost.server.http.endpoint import Endpoint, Operation, Reply
 from exospherehost.server.http.event_stream import EventStream
 from exospherehost.server.http.path_parameters import parse_number_path, parse_run_path, parse_state_path
@@ -40,7 +40,7 @@ _NS = "/v0/namespace/{namespace_name}"
 _EVENTS = f"{_NS}/runs/{{run_id}}/events"
 
 
-def build_routes(service: Service, settings: ServerSettings, gate: Gate) -> list[BaseRoute]:
+def build_routes(service: Service, settings: ServerSettings, gate: Authenticator) -> list[BaseRoute]:
     """Return the routes of all operations that the settings offer."""
     table = _Operations(service, settings).table()
     # Without this, the list of runs would take the path of this extension for a malformed page of its own.
@@ -168,7 +168,7 @@ class _Operations:
             f"{_NS}/graph/{{graph_name}}/run/{{run_id}}/node/{{node_id}}": {
                 "GET": Operation(self.get_state, _run_state)
             },
-            "/v0/namespaces": {"GET": Operation(self.list_namespaces, besides=read_access)},
+            "/v0/namespaces": {"GET": Operation(self.list_namespaces, extras=read_access)},
             "/health": {"GET": Operation(self.get_health, public=True)},
         }
         if "lease" in self._extensions:
@@ -186,7 +186,7 @@ class _Operations:
         if "cancel" in self._extensions:
             table[f"{_NS}/runs/{{run_id}}/cancel"] = {"POST": Operation(self.cancel_run, _known_run)}
         if "events" in self._extensions:
-            follow = Operation(self.stream_run_events, _known_run, besides=read_last_event_id)
+            follow = Operation(self.stream_run_events, _known_run, extras=read_last_event_id)
             table[_EVENTS] = {"GET": follow}
         return table
 

@@ -27,7 +27,7 @@ class _Bucket:
     at: float
 
 
-class Attempts:
+class WrongKeyLimits:
     """Counts failures by address, in bounded memory, by the time that its caller goes by.
 
     An address with no attempts left is held off, right keys included, or guessing would go on as fast as before.

@@ -43,7 +43,7 @@ class Silence:
     """Nothing has happened for :data:`KEEP_ALIVE_MS`."""
 
 
-Told = Sequence[TransitionRecord] | RunEnd | Silence
+RunUpdate = Sequence[TransitionRecord] | RunEnd | Silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Followers:
         self._closed = True
         self.look_again()
 
-    async def follow(self, run: RunRecord, after: EventCursor) -> AsyncGenerator[Told, None]:
+    async def follow(self, run: RunRecord, after: EventCursor) -> AsyncGenerator[RunUpdate, None]:
         """Yield what happens in a run from a place in its log on, until the run or the server ends."""
         with self._entered(run.key) as stir:
             silent_until = self._clock.now_ms() + KEEP_ALIVE_MS

@@ -24,7 +24,7 @@ from exospherehost.server.service import (
     triggers,
 )
 from exospherehost.server.service.context import Context
-from exospherehost.server.service.followers import Followers, Told
+from exospherehost.server.service.followers import Followers, RunUpdate
 from exospherehost.server.service.secret_rotation import list_doubtful, unreadable_graphs
 from exospherehost.server.service.waiting_claims import Attempt, Claimer, Patience, WaitingRoom
 
@@ -257,7 +257,7 @@ class Service:
         context = self._context
         return await self._store.write(lambda unit: cancellation.cancel(unit, context, namespace, run_id))
 
-    async def follow_run(self, namespace: str, run_id: str, after: EventCursor) -> AsyncGenerator[Told, None]:
+    async def follow_run(self, namespace: str, run_id: str, after: EventCursor) -> AsyncGenerator[RunUpdate, None]:
         """Return what yields a run's transitions from a place in its log on, until its end."""
         run = await self._store.read(lambda reader: cancellation.find_run(reader, namespace, run_id))
         return self._followers.follow(run, after)

@@ -12,7 +12,7 @@ import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, app
 from exospherehost.server.service import followers
-from exospherehost.server.storage.postgresql.notifications import Signals
+from exospherehost.server.storage.postgresql.notifications import Notifications
 from tests._support.api_keys import make_key, revoke
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
@@ -101,7 +101,7 @@ def test_a_run_worked_at_one_is_followed_at_another(
 def test_where_the_news_is_lost_a_followed_run_is_looked_at(
     start_replica: StartReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Signals, "tell", lambda _self, _kind, _news: None)
+    monkeypatch.setattr(Notifications, "tell", lambda _self, _kind, _news: None)
     monkeypatch.setattr(app, "_LOOK_FOR_OTHERS_EVERY_MS", 200)
     # Nor because it looks before it says that nothing has happened.
     monkeypatch.setattr(followers, "KEEP_ALIVE_MS", FOR_EVER_MS)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, app
-from exospherehost.server.storage.postgresql.notifications import Signals
+from exospherehost.server.storage.postgresql.notifications import Notifications
 from exospherehost.testing.clock import ManualClock
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
@@ -69,7 +69,7 @@ def test_a_claim_that_waits_is_told_when_a_state_of_another_will_be_due(
 def test_where_the_news_is_lost_a_claim_that_waits_is_found(
     start_replica: StartReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Signals, "tell", lambda _self, _kind, _news: None)
+    monkeypatch.setattr(Notifications, "tell", lambda _self, _kind, _news: None)
     monkeypatch.setattr(app, "_LOOK_FOR_OTHERS_EVERY_MS", 200)
     one, other = start_replica(), start_replica()
     one.steps()

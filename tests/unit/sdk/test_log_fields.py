@@ -20,7 +20,7 @@ from exospherehost._runtime import outcomes
 from exospherehost._runtime.journal import Journal
 from exospherehost._runtime.outcomes import Outcome
 from exospherehost._runtime.stats import Counters
-from exospherehost._runtime.worker_pool import Workers
+from exospherehost._runtime.worker_pool import WorkerPool
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
@@ -163,7 +163,7 @@ class NeverEnds:
 
 async def test_lost_lease_and_states_that_are_handed_back(caplog: pytest.LogCaptureFixture) -> None:
     outbox, counters = Outbox(), Counters()
-    workers = Workers(NeverEnds(), outbox, counters, namespace="ns", nodes={"N": Succeeds}, count=2, most_ahead=4)
+    workers = WorkerPool(NeverEnds(), outbox, counters, namespace="ns", nodes={"N": Succeeds}, count=2, most_ahead=4)
     states = [
         ClaimedState(
             state_id=f"{number}", node_name="N", identifier=f"step{number}", inputs={}, created_at=datetime.now(UTC)

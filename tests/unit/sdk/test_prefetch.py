@@ -10,7 +10,7 @@ import pytest
 from exospherehost import BaseNode, Runtime
 from exospherehost._runtime.outcomes import Outcome
 from exospherehost._runtime.stats import Counters
-from exospherehost._runtime.worker_pool import PREFETCH_SECONDS, Workers
+from exospherehost._runtime.worker_pool import PREFETCH_SECONDS, WorkerPool
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
@@ -99,9 +99,9 @@ class _Nothing:
         self.outcomes.append(outcome)
 
 
-def make_workers(count: int, most_ahead: int) -> Workers:
+def make_workers(count: int, most_ahead: int) -> WorkerPool:
     nothing: Any = _Nothing()
-    return Workers(
+    return WorkerPool(
         nothing, nothing, Counters(), namespace="ns", nodes={"Echo": Echo}, count=count, most_ahead=most_ahead
     )
 

@@ -12,7 +12,7 @@ from exospherehost._nodes.node import BaseNode
 from exospherehost._runtime import outcomes
 from exospherehost._runtime.outcomes import Outcome
 from exospherehost._runtime.stats import Counters
-from exospherehost._runtime.worker_pool import Workers
+from exospherehost._runtime.worker_pool import WorkerPool
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.outbox import Outbox
@@ -47,7 +47,7 @@ def states(identifier: str, first: int, count: int) -> list[ClaimedState]:
 @pytest.mark.parametrize("between", [0, 1, 3])
 async def test_all_workers_take_what_comes_bit_by_bit(between: int) -> None:
     executor, outbox, counters = Executes(), Outbox(), Counters()
-    workers = Workers(executor, outbox, counters, namespace="ns", nodes={"N": N}, count=4, most_ahead=8)
+    workers = WorkerPool(executor, outbox, counters, namespace="ns", nodes={"N": N}, count=4, most_ahead=8)
     workers.start()
     await asyncio.sleep(0)
     for number in range(3):
@@ -74,7 +74,7 @@ async def test_all_workers_take_what_comes_bit_by_bit(between: int) -> None:
 
 async def test_states_behind_one_that_waits_are_taken_by_others() -> None:
     executor, outbox, counters = Executes(), Outbox(), Counters()
-    workers = Workers(executor, outbox, counters, namespace="ns", nodes={"N": N}, count=2, most_ahead=8)
+    workers = WorkerPool(executor, outbox, counters, namespace="ns", nodes={"N": N}, count=2, most_ahead=8)
     workers.start()
     await asyncio.sleep(0)
     workers.add([*states("quick", 0, 3), *states("slow", 3, 1), *states("quick", 4, 3)])

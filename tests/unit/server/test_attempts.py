@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from exospherehost.server.security.wrong_key_limits import BURST, SECONDS_PER_ATTEMPT, Attempts, address_of
+from exospherehost.server.security.wrong_key_limits import BURST, SECONDS_PER_ATTEMPT, WrongKeyLimits, address_of
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
 
-def exhausted(host: str = "10.0.0.1", now: float = 0.0) -> Attempts:
-    attempts = Attempts()
+def exhausted(host: str = "10.0.0.1", now: float = 0.0) -> WrongKeyLimits:
+    attempts = WrongKeyLimits()
     for _ in range(BURST):
         assert attempts.fail(host, now) == 0
     return attempts
@@ -24,7 +24,7 @@ def test_after_a_burst_an_address_is_held_off_until_the_time_that_it_is_told() -
 
 
 def test_a_right_key_is_held_off_too_unless_it_was_right_from_there_before() -> None:
-    attempts = Attempts()
+    attempts = WrongKeyLimits()
     assert attempts.succeed("10.0.0.1", KEY, 0.0) == 0
     for _ in range(BURST + 5):
         attempts.fail("10.0.0.1", 0.0)

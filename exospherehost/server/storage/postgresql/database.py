@@ -17,7 +17,7 @@ from sqlalchemy.sql.base import Executable
 from exospherehost.server.domain.store import Reader, StoreError
 from exospherehost.server.storage.migrations import prepare
 from exospherehost.server.storage.postgresql.bulk_statements import KEYS, ROWS, TOGETHER
-from exospherehost.server.storage.postgresql.notifications import Signals
+from exospherehost.server.storage.postgresql.notifications import Notifications
 from exospherehost.server.storage.postgresql.writer import PostgresWriter, is_away
 from exospherehost.server.storage.sql.base import dump
 from exospherehost.server.storage.sql.database_url import shown
@@ -106,7 +106,7 @@ class PostgresDatabase:
                 check_server(self._writer)
                 prepare(self._writer, shown(url), migrate=migrate)
                 self._drop_old_marks()
-                self._signals = Signals(self._connect)
+                self._signals = Notifications(self._connect)
         except BaseException:
             self._dispose()
             raise

@@ -39,7 +39,7 @@ News = Counter[tuple[Any, ...]]
 """What happened, and how many times."""
 
 
-class Signals:
+class Notifications:
     """Tells other servers on the database what happened here, and hears what happened there.
 
     Args:

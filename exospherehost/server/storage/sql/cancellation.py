@@ -41,7 +41,7 @@ _RUNNING = (
 )
 
 
-class SqlCancel(SqlEvents):
+class SqlCancellation(SqlEvents):
     """Runs that are ended before their time."""
 
     def cancel_run(self, run_key: int, now_ms: int) -> int | None:

@@ -57,7 +57,7 @@ _DROP_EVENTS = delete(run_events).where(
 _DROP_RUN = delete(runs).where(runs.c.key == bindparam("of_key"))
 
 
-class SqlPruning(SqlPart):
+class SqlRetention(SqlPart):
     """Runs to be deleted: first hidden from everybody at once, then deleted in parts."""
 
     def list_first_runs(self, after_key: int, *, limit: int) -> list[OldRun]:

@@ -27,7 +27,7 @@ _EXPIRED = (
 )
 
 
-class SqlKeys(SqlPart):
+class SqlTriggerKeys(SqlPart):
     """What triggers under an idempotency key were answered."""
 
     def find_trigger_key(self, namespace: str, graph_name: str, key: str) -> TriggerKeyRecord | None:

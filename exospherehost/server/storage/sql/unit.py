@@ -9,15 +9,15 @@ from exospherehost.server.domain.store import Occurrence
 from exospherehost.server.storage.sql.api_keys import SqlApiKeys
 from exospherehost.server.storage.sql.backlog import SqlBacklog
 from exospherehost.server.storage.sql.base import savepoint
-from exospherehost.server.storage.sql.cancellation import SqlCancel
+from exospherehost.server.storage.sql.cancellation import SqlCancellation
 from exospherehost.server.storage.sql.graphs import SqlGraphs
 from exospherehost.server.storage.sql.leases import SqlLeases
-from exospherehost.server.storage.sql.retention import SqlPruning
+from exospherehost.server.storage.sql.retention import SqlRetention
 from exospherehost.server.storage.sql.runs import SqlRuns
-from exospherehost.server.storage.sql.trigger_keys import SqlKeys
+from exospherehost.server.storage.sql.trigger_keys import SqlTriggerKeys
 
 
-class SqlUnit(SqlGraphs, SqlRuns, SqlCancel, SqlLeases, SqlKeys, SqlApiKeys, SqlBacklog, SqlPruning):
+class SqlUnit(SqlGraphs, SqlRuns, SqlCancellation, SqlLeases, SqlTriggerKeys, SqlApiKeys, SqlBacklog, SqlRetention):
     """What reads, and what units of work do alike on every database, inside the connection's transaction."""
 
     @contextmanager

@@ -13,7 +13,7 @@ from exospherehost.server.storage.sql.store import READERS
 from exospherehost.server.storage.sql.unit import SqlUnit
 from exospherehost.server.storage.sql.writer import Writer
 from exospherehost.server.storage.sqlite import engine
-from exospherehost.server.storage.sqlite.writer import LoneWriter
+from exospherehost.server.storage.sqlite.writer import SqliteWriter
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class SqliteDatabase:
 
     def new_writer(self) -> Writer:
         """Return what the writing thread runs units with."""
-        return LoneWriter(self._writer, Statements(self._writer.dialect), logs_events=self._logs_events)
+        return SqliteWriter(self._writer, Statements(self._writer.dialect), logs_events=self._logs_events)
 
     def read(self, work: Callable[[Reader], T]) -> T:
         """Run ``work`` on a consistent view."""

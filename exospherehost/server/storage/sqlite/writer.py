@@ -16,7 +16,7 @@ from exospherehost.server.storage.sqlite.unit import SqliteUnit
 _log = logging.getLogger(__name__)
 
 
-class LoneWriter:
+class SqliteWriter:
     """The writer of a database that has one at a time: a transaction for each batch.
 
     Units run one after the other without savepoints. One that fails before it has acted leaves nothing to undo; after
