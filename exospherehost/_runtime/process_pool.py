@@ -105,7 +105,7 @@ class ProcessPool:
         return self._pool.schedule(function, args=args, timeout=timeout)
 
 
-def _new_pool(count: int) -> ProcessPool:
+def _new_pool(count: int) -> PebblePool:
     # Spawned, because a fork of a program with threads and an event loop may deadlock.
     return PebblePool(max_workers=count, initializer=_begin, context=multiprocessing.get_context("spawn"))
 

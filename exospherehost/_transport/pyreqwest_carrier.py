@@ -38,7 +38,7 @@ class PyreqwestCarrier:
     awaited any more, but goes on: its connection is busy until the answer has come or the read time-out is over.
 
     Nothing is sent twice: pyreqwest repeats a request by itself only when the pool's connection turned out to
-    be closed before the first byte was written, as tests/unit/sdk/test_carriers_faults.py shows.
+    be closed before the first byte was written, as tests/unit/transport/test_carriers_faults.py shows.
 
     Raises:
         RuntimeError: pyreqwest does not work in this process.

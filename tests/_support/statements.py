@@ -10,30 +10,30 @@ SMALL = frozenset({"nodes", "graphs", "crons", "run_totals", "api_keys", "alembi
 """What grows with what was registered, stored, scheduled or asked for, and not with what has run."""
 
 _MODULES = (
-    "sql_graphs",
-    "sql_runs",
-    "sql_events",
-    "sql_keys",
-    "sql_leases",
-    "sql_cancel",
-    "sql_backlog",
-    "sql_pruning",
-    "sql_api_keys",
-    "sql_batch",
+    "sql.graphs",
+    "sql.runs",
+    "sql.events",
+    "sql.trigger_keys",
+    "sql.leases",
+    "sql.cancellation",
+    "sql.backlog",
+    "sql.retention",
+    "sql.api_keys",
+    "sql.batch_unit",
 )
 # Others are made of them; alone they are not run.
-_PARTS = {"sql_runs._LISTINGS", "sql_runs._RUNS", "sql_graphs._DROP_UNUSED"}
+_PARTS = {"sql.runs._LISTINGS", "sql.runs._RUNS", "sql.graphs._DROP_UNUSED"}
 _EXCEPTIONS = {
     # Deleting a graph looks at each of its runs and versions. An index of the runs that have not ended would have to be
     # written with every report.
-    "sql_cancel._RUNNING",
-    "sql_graphs._DROP_VERSIONS",
-    "sql_graphs._DROP_GRAPH",
+    "sql.cancellation._RUNNING",
+    "sql.graphs._DROP_VERSIONS",
+    "sql.graphs._DROP_GRAPH",
     # A rotation seals all secrets anew; and which graphs have secrets under a key is asked where that key is missing.
-    "sql_api_keys._SEALED",
-    "sql_api_keys._SEALED_WITH",
+    "sql.api_keys._SEALED",
+    "sql.api_keys._SEALED_WITH",
     # Sorts the graphs of a namespace.
-    "sql_graphs._LIST_GRAPHS",
+    "sql.graphs._LIST_GRAPHS",
 }
 
 
@@ -46,7 +46,7 @@ def statements(of_database: str) -> dict[str, Executable]:
     found = {
         f"{module}.{name}": statement
         for module in (*_MODULES, of_database)
-        for name, statement in vars(import_module(f"exospherehost.server.{module}")).items()
+        for name, statement in vars(import_module(f"exospherehost.server.storage.{module}")).items()
         if isinstance(statement, Executable)
     }
     return {name: statement for name, statement in found.items() if name not in _PARTS | _EXCEPTIONS}

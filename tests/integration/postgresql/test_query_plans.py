@@ -17,7 +17,7 @@ from tests._support.databases import Database
 from tests._support.postgres import PostgresServer
 from tests._support.statements import SMALL, history, statements
 
-STATEMENTS = statements("postgresql_unit") | {
+STATEMENTS = statements("postgresql.unit") | {
     f"PostgresUnit.{name}": getattr(PostgresUnit, name) for name in dir(PostgresUnit) if name.endswith("_statement")
 }
 RUNS = 5_000
@@ -67,7 +67,7 @@ def test_a_statement_reads_through_an_index_no_more_than_it_needs(name: str, pla
 
 def test_the_statements_are_found() -> None:
     assert len(STATEMENTS) > 90
-    assert {"postgresql_unit._CLAIM", "PostgresUnit.get_run_statement", "sql_runs._LIST_RUNS"} < STATEMENTS.keys()
+    assert {"postgresql.unit._CLAIM", "PostgresUnit.get_run_statement", "sql.runs._LIST_RUNS"} < STATEMENTS.keys()
 
 
 @pytest.mark.parametrize(

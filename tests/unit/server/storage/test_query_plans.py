@@ -20,7 +20,7 @@ from tests._support.statements import SMALL, history, statements
 
 Plan = Callable[[Executable], list[str]]
 UNFINISHED = ("INDEX ix_states_claimable", "INDEX ix_states_leased")
-STATEMENTS = statements("sqlite_unit")
+STATEMENTS = statements("sqlite.unit")
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,13 @@ def test_a_statement_reads_through_an_index_no_more_than_it_needs(name: str, pla
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("sql_runs._DUE", "ix_states_claimable"),
-        ("sql_runs._DUE_KEYS", "ix_states_claimable"),
-        ("sql_runs._NEXT_DUE", "ix_states_claimable"),
-        ("sql_leases._EXPIRED", "ix_states_leased"),
-        ("sql_leases._NEXT_EXPIRY", "ix_states_leased"),
-        ("sql_runs._OUTLINES", "ix_states_run_key"),
-        ("sql_runs._LIST_RUNS", "ix_runs_namespace_key"),
+        ("sql.runs._DUE", "ix_states_claimable"),
+        ("sql.runs._DUE_KEYS", "ix_states_claimable"),
+        ("sql.runs._NEXT_DUE", "ix_states_claimable"),
+        ("sql.leases._EXPIRED", "ix_states_leased"),
+        ("sql.leases._NEXT_EXPIRY", "ix_states_leased"),
+        ("sql.runs._OUTLINES", "ix_states_run_key"),
+        ("sql.runs._LIST_RUNS", "ix_runs_namespace_key"),
     ],
 )
 def test_what_waits_is_looked_up_in_the_index_that_holds_nothing_else(name: str, index: str, plan_of: Plan) -> None:
@@ -75,7 +75,7 @@ def test_what_waits_is_looked_up_in_the_index_that_holds_nothing_else(name: str,
 
 def test_the_statements_are_found() -> None:
     assert len(STATEMENTS) > 75
-    assert {"sql_runs._CHANGE_STATE", "sql_runs._COUNT", "sql_graphs._FIND_NODE"} < STATEMENTS.keys()
+    assert {"sql.runs._CHANGE_STATE", "sql.runs._COUNT", "sql.graphs._FIND_NODE"} < STATEMENTS.keys()
 
 
 def test_a_statement_without_an_index_would_be_noticed(plan_of: Plan) -> None:
