@@ -143,7 +143,13 @@ class _Application:
             store.observe(self._metrics)
             gate = Authenticator(settings.api_key, store, self._clock)
             routes = [
-                *build_routes(service, settings, gate),
+                *build_routes(
+                    service,
+                    gate,
+                    extensions=settings.extensions,
+                    strict=settings.strict,
+                    largest_body=settings.largest_body,
+                ),
                 _document_route(settings),
                 Route(READY_PATH, Ready(store, await asyncio.to_thread(revisions), self._is_leaving)),
                 Route(METRICS_PATH, self._metrics_page(store, service.waiting_room, gate)),

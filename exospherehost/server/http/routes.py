@@ -31,7 +31,6 @@ from exospherehost.server.service.report_batches import Report, Result
 from exospherehost.server.service.service import Service
 from exospherehost.server.service.triggers import Start
 from exospherehost.server.service.waiting_claims import Patience
-from exospherehost.server.settings import ServerSettings
 from exospherehost_client import models
 
 _LARGEST_PAGE = 2**31 - 1
@@ -40,15 +39,25 @@ _NS = "/v0/namespace/{namespace_name}"
 _EVENTS = f"{_NS}/runs/{{run_id}}/events"
 
 
-def build_routes(service: Service, settings: ServerSettings, gate: Authenticator) -> list[BaseRoute]:
-    """Return the routes of all operations that the settings offer."""
-    table = _Operations(service, settings).table()
+def build_routes(
+    service: Service, gate: Authenticator, *, extensions: frozenset[str], strict: bool, largest_body: int
+) -> list[BaseRoute]:
+    """Return the routes of all operations.
+
+    Args:
+        service: Carries the operations out.
+        gate: Admits requests.
+        extensions: The extensions to offer.
+        strict: Whether to refuse what the hosted service would refuse or treat otherwise.
+        largest_body: The most bytes that a request's body may have.
+    """
+    table = _Operations(service, extensions, strict=strict).table()
     # Without this, the list of runs would take the path of this extension for a malformed page of its own.
     no_events = [] if _EVENTS in table else [Route(_EVENTS, not_found)]
     return [
         *no_events,
         *(
-            Route(path, Endpoint(operations, gate=gate, largest_body=settings.largest_body))
+            Route(path, Endpoint(operations, gate=gate, largest_body=largest_body))
             for path, operations in table.items()
         ),
     ]
@@ -109,10 +118,10 @@ def _nothing(_scope: Scope, _receive: Receive, _issues: list[Issue]) -> None:
 class _Operations:
     """One method for each operation: the request's parts in, the response's model out."""
 
-    def __init__(self, service: Service, settings: ServerSettings) -> None:
+    def __init__(self, service: Service, extensions: frozenset[str], *, strict: bool) -> None:
         self._service = service
-        self._extensions = settings.extensions
-        self._strict = settings.strict
+        self._extensions = extensions
+        self._strict = strict
 
     def table(self) -> dict[str, dict[str, Operation]]:
         """Return the operations by path and method, the busiest paths first."""
