@@ -62,9 +62,10 @@ def delay_ms(policy: RetryPolicySpec, k: int, random: Callable[[], float]) -> in
         raise ValueError(f"the first retry is number 1, there is no number {k}")
     base = _base(policy, k)
     if policy.strategy in _FULL_JITTER:
-        delay = int(random() * base)
+        delay = min(int(random() * base), base)
     elif policy.strategy in _EQUAL_JITTER:
-        delay = int(base / 2 + random() * (base / 2))
+        # From 2**53 on a float is rounded, and may fall outside the bounds.
+        delay = min(max(int(base / 2 + random() * (base / 2)), base // 2), base)
     else:
         delay = base
     # The cap comes after the jitter, so a capped delay is not spread any more.
