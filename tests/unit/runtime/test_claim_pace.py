@@ -453,9 +453,9 @@ AT_FIRST: dict[str, Answer] = {
 async def test_registration_outlasts_an_outage(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Answer
 ) -> None:
-    from exospherehost._runtime import lifecycle
+    from exospherehost._runtime import registration
 
-    monkeypatch.setattr(lifecycle, "_REGISTRATION", Backoff(initial=0.01, maximum=0.01))
+    monkeypatch.setattr(registration, "_REGISTRATION", Backoff(initial=0.01, maximum=0.01))
     faults = iter([fault] * 4)
     service.before = lambda asked: next(faults, None) if asked.method == "PUT" else None
 
@@ -489,9 +489,9 @@ async def test_retry_after_of_a_refused_registration_is_waited_for(service: Fake
 async def test_service_that_does_not_answer_the_registration_is_asked_again(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost._runtime import lifecycle
+    from exospherehost._runtime import registration
 
-    monkeypatch.setattr(lifecycle, "_REGISTRATION", Backoff(initial=0.01, maximum=0.01))
+    monkeypatch.setattr(registration, "_REGISTRATION", Backoff(initial=0.01, maximum=0.01))
     go_on = threading.Event()
 
     def silent(asked: Asked) -> None:

@@ -170,9 +170,9 @@ async def test_state_that_waits_for_a_worker_is_dropped_with_its_lease(leasing: 
 async def test_claim_without_a_lease_is_never_renewed(
     leasing: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost._transport import session
+    from exospherehost._transport import session as session_module
 
-    monkeypatch.setattr(session, "ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(session_module, "ASK_AGAIN_SECONDS", 0.0)
     held = Held()
     unknown = True
     leasing.before = lambda asked: DROP if unknown and asked.path == "/openapi.json" else None

@@ -28,7 +28,8 @@ from tests._support.http_service import Answer, Asked
 from tests._support.outbox import Outbox
 from tests._support.runtimes import make_runtime, running
 
-SOURCES = sorted(Path(exospherehost.__file__).parent.glob("*.py"))
+PACKAGE = Path(exospherehost.__file__).parent
+SOURCES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("_*/*.py")])
 
 
 class Fails(BaseNode):

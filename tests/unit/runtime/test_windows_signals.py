@@ -22,7 +22,8 @@ if not hasattr(signal, "SIGBREAK"):
     signal.SIGBREAK = signal.SIGUSR1  # Ctrl-Break
 
 from pydantic import BaseModel
-from exospherehost import BaseNode, Runtime, _runtime
+from exospherehost import BaseNode, Runtime
+from exospherehost._runtime import runtime
 
 class Loop(asyncio.SelectorEventLoop):
     def add_signal_handler(self, *_):
@@ -31,7 +32,7 @@ class Loop(asyncio.SelectorEventLoop):
     def remove_signal_handler(self, *_):
         raise NotImplementedError
 
-_runtime._fast_loop_factory = lambda: Loop
+runtime._fast_loop_factory = lambda: Loop
 
 class Waits(BaseNode):
     class Inputs(BaseModel):

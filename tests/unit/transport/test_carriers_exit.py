@@ -13,7 +13,7 @@ from tests._support.http_service import Answer, HttpService
 PROGRAM = """
 import asyncio, os, signal, sys, threading
 from exospherehost._config import resolve_connection
-from exospherehost._pyreqwest_carrier import PyreqwestCarrier
+from exospherehost._transport.pyreqwest_carrier import PyreqwestCarrier
 from exospherehost_client.types import Request
 
 uri = sys.argv[1]
@@ -95,7 +95,7 @@ def test_program_ends_as_it_should(ending: str) -> None:
 def test_forked_child_falls_back() -> None:
     """pyreqwest refuses to work where it was used before the fork."""
     text = """
-from exospherehost._carrier import fastest_carrier
+from exospherehost._transport.carrier_choice import fastest_carrier
 asyncio.run(carrier.send(POST))
 child = os.fork()
 if child:

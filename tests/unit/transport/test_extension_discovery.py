@@ -117,7 +117,7 @@ PASSING: dict[str, Answer] = {
 async def test_fault_that_may_pass_is_not_remembered(
     service: FakeStateManager, session: Session, monkeypatch: pytest.MonkeyPatch, fault: Answer
 ) -> None:
-    from exospherehost._transport import session
+    from exospherehost._transport import session as session_module
 
     service.document = offering(LEASE)
     failing = True
@@ -130,7 +130,7 @@ async def test_fault_that_may_pass_is_not_remembered(
     assert await offered(session) == set()
     assert documents(service) == 1
 
-    monkeypatch.setattr(session, "ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(session_module, "ASK_AGAIN_SECONDS", 0.0)
     assert await offered(session) == {LEASE}
     assert documents(service) == 2
 
@@ -138,9 +138,9 @@ async def test_fault_that_may_pass_is_not_remembered(
 async def test_runtime_asks_again_when_it_could_not_learn_them(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exospherehost._transport import session
+    from exospherehost._transport import session as session_module
 
-    monkeypatch.setattr(session, "ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(session_module, "ASK_AGAIN_SECONDS", 0.0)
     service.document = offering(LEASE)
     failing = True
     service.before = lambda asked: DROP if failing and asked.path == "/openapi.json" else None

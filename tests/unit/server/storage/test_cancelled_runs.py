@@ -6,11 +6,11 @@ import asyncio
 from threading import Event
 
 import pytest
-from tests.unit.server.test_event_log import prepared, state
 
 from exospherehost.server.domain.records import NewRun, RunCounts
 from exospherehost.server.domain.store import Contention, UnitOfWork
 from exospherehost.server.storage.sql.store import SqlStore
+from tests.unit.server.storage.test_event_log import prepared, state
 
 
 def running(unit: UnitOfWork) -> int:
