@@ -9,7 +9,7 @@ def main() -> None:
     """Run the command line; without the `server` extra, say how to install it and exit with status 1."""
     try:
         # What the commands need is not installed with the SDK alone.
-        from exospherehost.cli.commands import cli  # noqa: PLC0415
+        from exospherehost.cli.app import cli  # noqa: PLC0415
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", "exospherehost", "exospherehost_client"):

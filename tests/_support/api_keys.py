@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from exospherehost.cli.commands import cli
+from exospherehost.cli.app import cli
 
 
 def command(*words: str | Path) -> Result:

@@ -16,7 +16,7 @@ import pytest
 
 import exospherehost
 from exospherehost import _config
-from exospherehost.cli.commands import cli
+from exospherehost.cli.app import cli
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost_client.api.nodes import list_nodes, register_nodes
 from exospherehost_client.client import AuthenticatedClient

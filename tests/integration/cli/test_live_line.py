@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from exospherehost._runtime.stats import RuntimeStats
-from exospherehost.cli.live import LiveLine, described
+from exospherehost.cli.console.live_line import LiveLine, described
 from tests._support.command import COMMAND, TIMEOUT, Command
 from tests._support.eventually import eventually_sync
 from tests._support.fake_state_manager import FakeStateManager

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import exospherehost
-from exospherehost.cli.commands import cli
+from exospherehost.cli.app import cli
 from exospherehost.server import ServerSettings, ServerThread
 from tests.integration.deploy.manifests import (
     DEPLOY,

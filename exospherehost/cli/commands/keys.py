@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from exospherehost.cli.databases import database_option, plain_errors
+from exospherehost.cli.options.database import database_option, plain_errors
 from exospherehost.server.domain.records import ApiKeyRecord
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.http.authentication import FRESH_SECONDS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from exospherehost.cli.databases import database_option, is_file, plain_errors
+from exospherehost.cli.options.database import database_option, is_file, plain_errors
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.security.secret_box import KEY_VARIABLE, SecretBox
 from exospherehost.server.service.secret_rotation import Rotation, reseal, rotate_file

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import click
 
-from exospherehost.cli.durations import duration
+from exospherehost.cli.options.durations import duration
 from exospherehost.server.domain.clock import SystemClock
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError

@@ -21,16 +21,16 @@ from rich.console import Console
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE, VERSION, default_log_level
 from exospherehost._errors import APIError, ConfigurationError
 from exospherehost._logging import FORMAT
-from exospherehost.cli.backup import backup, rotate_secrets_key
-from exospherehost.cli.db import db
-from exospherehost.cli.durations import duration
-from exospherehost.cli.keys import keys
-from exospherehost.cli.live import AboveTheLine, LiveLine, can_show
-from exospherehost.cli.loading import LoadError, ModuleFault, load_runtime
-from exospherehost.cli.prune import prune
-from exospherehost.cli.report import show_runs
-from exospherehost.cli.runs import ended_runs, read_runs
-from exospherehost.cli.script import Script
+from exospherehost.cli.commands.db import db
+from exospherehost.cli.commands.db_backup import backup, rotate_secrets_key
+from exospherehost.cli.commands.db_prune import prune
+from exospherehost.cli.commands.keys import keys
+from exospherehost.cli.console.live_line import AboveTheLine, LiveLine, can_show
+from exospherehost.cli.console.run_history import ended_runs, read_runs
+from exospherehost.cli.console.run_table import show_runs
+from exospherehost.cli.options.durations import duration
+from exospherehost.cli.programs.runtime_loading import LoadError, ModuleFault, load_runtime
+from exospherehost.cli.programs.script import Script
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.domain.store import StoreError
 from exospherehost.server.observability.access_log import LOGGER as ACCESS_LOGGER

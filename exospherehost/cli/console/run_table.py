@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from exospherehost.cli.runs import Run
+from exospherehost.cli.console.run_history import Run
 
 MOST_FAILURES = 10
 LONGEST_ERROR = 200

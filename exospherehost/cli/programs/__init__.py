@@ -1,0 +1,1 @@
+"""Programs of users: loading, running and stopping them."""
