@@ -23,6 +23,7 @@ NAMES = (
     "chain",
     "size",
     "imports",
+    "command_line",
     "durable",
     "history",
     "waiters",

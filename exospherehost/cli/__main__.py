@@ -1,4 +1,4 @@
-"""Makes `python -m exospherehost.cli` the same as `exospherehost`."""
+"""`python -m exospherehost.cli`, which is the same as `exospherehost`."""
 
 from exospherehost.cli import main
 

@@ -184,8 +184,8 @@ COMMANDS = [words for words in commands(README) if words[0] == "exospherehost"]
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_that_it_names_is_there(words: list[str]) -> None:
-    assert isinstance(cli, click.Group)
-    command = cli.commands[words[1]]
+    command = cli.get_command(click.Context(cli), words[1])
+    assert command is not None
     options = {option for parameter in command.params for option in parameter.opts}
     # What follows the script belongs to the script.
     own = words[2:] if words[1] != "dev" else words[2 : next(n for n, word in enumerate(words) if word.endswith(".py"))]
@@ -198,7 +198,9 @@ def test_commands_are_named() -> None:
 
 
 def test_every_option_that_it_names_is_there() -> None:
-    known = {option for command in cli.commands.values() for parameter in command.params for option in parameter.opts}  # type: ignore[attr-defined]
+    context = click.Context(cli)
+    found = [cli.get_command(context, name) for name in cli.list_commands(context)]
+    known = {option for command in found if command for parameter in command.params for option in parameter.opts}
     scripts = "\n".join(path.read_text() for path in (ROOT / "scripts").iterdir() if path.is_file())
 
     for option in set(re.findall(r"`[^`\n]*?(--[a-z-]+)", README)):

@@ -1,48 +1,41 @@
-"""`exospherehost db prune`: deletes runs that ended long ago, while servers go on."""
+"""`exospherehost db prune`: deletes runs that ended long ago."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from datetime import timedelta
 
 import click
 
+from exospherehost.cli.console.plain_errors import plain_errors_of
+from exospherehost.cli.options.database import database_option
 from exospherehost.cli.options.durations import duration
 from exospherehost.server.domain.clock import SystemClock
-from exospherehost.server.domain.errors import StartupError
-from exospherehost.server.domain.store import StoreError
 from exospherehost.server.service import retention
-from exospherehost.server.settings import DEFAULT_DATABASE
 from exospherehost.server.storage.opening import open_store
-from exospherehost.server.storage.sql.database_url import database_path
 
 
-@click.command("prune", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--database",
-    default=DEFAULT_DATABASE,
-    show_default=True,
-    metavar="PATH|URL",
-    help="What `serve` was given; servers may be using it meanwhile.",
+@click.command(
+    epilog="Example: exospherehost db prune --database runs.db --older-than 30d --dry-run",
+    short_help="Delete the runs that ended long ago, with all of their states.",
 )
+@database_option
 @click.option(
     "--older-than",
     required=True,
     type=duration,
-    metavar="TIME",
-    help="How long ago a run's last change must be, such as 12h or 30d.",
+    metavar="DURATION",
+    help="Delete runs whose last change is longer ago than this, such as 12h or 30d.",
 )
-@click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Count the runs, and delete none.")
 def prune(database: str, older_than: timedelta, *, dry_run: bool) -> None:
-    """Delete the runs that ended long ago, with all of their states.
+    """Delete the runs that ended long ago, with all of their states, while servers run.
 
-    Runs with a state that has not ended stay, however old. What is deleted cannot be read or retried any more.
+    A run with a state that has not ended stays, however old it is. A deleted run can no longer be read or retried.
     """
-    try:
-        _must_exist(database)
+    with plain_errors_of(database):
         pruned = asyncio.run(_prune(database, older_than, dry_run=dry_run))
-    except (StartupError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
     click.echo(
         f"{'Would delete' if dry_run else 'Deleted'} {pruned.runs:,} run{'' if pruned.runs == 1 else 's'} with "
         f"{pruned.states:,} state{'' if pruned.states == 1 else 's'}."
@@ -50,18 +43,6 @@ def prune(database: str, older_than: timedelta, *, dry_run: bool) -> None:
 
 
 async def _prune(database: str, older_than: timedelta, *, dry_run: bool) -> retention.Pruned:
-    store = await asyncio.to_thread(open_store, database)
-    try:
+    with closing(await asyncio.to_thread(open_store, database)) as store:
         work = retention.count if dry_run else retention.prune
         return await work(store, SystemClock(), older_than)
-    finally:
-        await asyncio.to_thread(store.close)
-
-
-def _must_exist(database: str) -> None:
-    """Do not make the file that an option misspells."""
-    if "://" in database and not database.startswith("sqlite"):
-        return
-    path = database_path(database)
-    if not path.is_file():
-        raise StoreError(f"there is no database {path}: give --database as `serve` was given it")

@@ -1,4 +1,4 @@
-"""`exospherehost keys`: makes, lists and revokes API keys."""
+"""`exospherehost keys`: creates, lists and revokes API keys."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from exospherehost.cli.options.database import database_option, plain_errors
+from exospherehost.cli.console.plain_errors import plain_errors_of
+from exospherehost.cli.options.database import database_option
+from exospherehost.cli.options.durations import duration
 from exospherehost.server.domain.records import ApiKeyRecord
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.http.authentication import FRESH_SECONDS
@@ -25,48 +27,47 @@ T = TypeVar("T")
 
 _ID = re.compile(r"[0-9a-f]{10}")
 _WHOLE_KEY = re.compile(r"exk_([0-9a-f]{10})_[\w-]{43}")
-_LIFETIME = re.compile(r"(\d{1,6})([dhm])")
-_SECONDS = {"d": 86_400, "h": 3_600, "m": 60}
 
 
-@click.group("keys")
-def keys() -> None:
-    """Make, list and revoke the API keys of a database's state managers.
-
-    They work beside the server's own key, which can do everything, on every server of the database.
-    """
-
-
-@keys.command()
+@click.command(
+    epilog="Example: exospherehost keys create --database runs.db --namespace demo --expires 90d",
+    short_help="Create a key and print it, the only time that it is shown.",
+)
 @database_option
 @click.option(
     "--namespace",
     "namespaces",
     multiple=True,
     metavar="NAME",
-    help="A namespace that the key is for; several times for several. Default: all, also future ones.",
+    help="A namespace that the key may use; repeat it for several. Default: all, future ones too.",
 )
-@click.option("--name", default="", help="What to call it in the list, such as whom it is given to.")
-@click.option("--expires", metavar="DURATION", help="How long it works: 90d, 12h or 30m. Default: until it is revoked.")
-def create(database: str, namespaces: tuple[str, ...], name: str, expires: str | None) -> None:
-    """Make a key, and print it on standard output, the only time that it is shown."""
+@click.option("--name", default="", help="A name to show in the list, such as its holder.")
+@click.option(
+    "--expires", type=duration, metavar="DURATION", help="How long it works, such as 90d. Default: until it is revoked."
+)
+def create(database: str, namespaces: tuple[str, ...], name: str, expires: timedelta | None) -> None:
+    """Create a key and print it on standard output, the only time that it is shown."""
     now_ms = _now_ms()
-    expires_at = None if expires is None else now_ms + _milliseconds(expires)
+    expires_at = None if expires is None else now_ms + expires // timedelta(milliseconds=1)
     if any(not namespace or "/" in namespace for namespace in namespaces):
-        raise click.UsageError("a namespace has at least one character, and no slash")
+        raise click.UsageError("a namespace must have at least one character and no slash")
     made = make_api_key(name=name, namespaces=frozenset(namespaces) or None, now_ms=now_ms, expires_at=expires_at)
     _write(database, lambda unit: unit.add_api_key(made.record))
     click.echo(f"Key {made.record.id}, for {_reach(made.record)}. It is not shown again:", err=True)
     click.echo(made.text)
 
 
-@keys.command("list")
+@click.command(
+    epilog="Example: exospherehost keys list --database runs.db",
+    name="list",
+    short_help="List the keys, revoked and expired ones too.",
+)
 @database_option
 def list_(database: str) -> None:
-    """List the keys that were made, revoked and expired ones too, without what clients send."""
+    """List the keys, revoked and expired ones too. Their values are not shown."""
     records = _read(database, lambda reader: reader.list_api_keys())
     now_ms = _now_ms()
-    table = Table("id", "name", "namespaces", "made", "expires", "stands")
+    table = Table("id", "name", "namespaces", "created", "expires", "status")
     for record in records:
         table.add_row(
             record.id,
@@ -76,22 +77,25 @@ def list_(database: str) -> None:
             "never" if record.expires_at is None else _date(record.expires_at),
             _standing(record, now_ms),
         )
-    # As wide as it needs to be where nobody looks at it: a program reads it then.
+    # Wide enough for every column where a program reads it.
     console = Console()
     Console(width=None if console.is_terminal else 500).print(table)
 
 
-@keys.command()
+@click.command(
+    epilog="Example: exospherehost keys revoke --database runs.db 0123456789",
+    short_help="Revoke a key: it stops working on every server, without a restart.",
+)
 @database_option
 @click.argument("key_id", metavar="ID")
 def revoke(database: str, key_id: str) -> None:
-    """Revoke the key with this ID: it stops working on every server, without a restart. A whole key will do, too."""
+    """Revoke the key with this ID: it stops working on every server, without a restart. The whole key will do too."""
     if (whole := _WHOLE_KEY.fullmatch(key_id)) is not None:
         key_id = whole[1]
     now_ms = _now_ms()
     if not _write(database, lambda unit: unit.revoke_api_key(key_id, now_ms)):
-        # What is no id may be a secret.
-        named = f"the id {key_id}" if _ID.fullmatch(key_id) else "that id, which is ten hexadecimal digits,"
+        # A malformed id may be a secret.
+        named = f"the id {key_id}" if _ID.fullmatch(key_id) else "that id (an id has ten hexadecimal digits)"
         raise click.ClickException(f"there is no key with {named} that works; `keys list` shows all")
     click.echo(f"Key {key_id} is revoked, and refused everywhere within {FRESH_SECONDS:.0f} second.")
 
@@ -101,7 +105,7 @@ def _write(database: str, work: Callable[[UnitOfWork], T]) -> T:
         with closing(await asyncio.to_thread(open_store, database)) as store:
             return await store.write(work)
 
-    with plain_errors(database):
+    with plain_errors_of(database):
         return asyncio.run(run())
 
 
@@ -110,15 +114,8 @@ def _read(database: str, work: Callable[[Reader], T]) -> T:
         with closing(await asyncio.to_thread(open_store, database)) as store:
             return await store.read(work)
 
-    with plain_errors(database):
+    with plain_errors_of(database):
         return asyncio.run(run())
-
-
-def _milliseconds(lifetime: str) -> int:
-    match = _LIFETIME.fullmatch(lifetime)
-    if match is None or not int(match[1]):
-        raise click.UsageError(f"{lifetime!r} is no duration: give days, hours or minutes, such as 90d, 12h or 30m")
-    return int(match[1]) * _SECONDS[match[2]] * 1_000
 
 
 def _reach(record: ApiKeyRecord) -> str:

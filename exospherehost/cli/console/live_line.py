@@ -1,4 +1,4 @@
-"""One line at the foot of a terminal that tells how a runtime gets on, with the log above it."""
+"""A line at the foot of the terminal that shows a runtime's progress, with the log above it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ from exospherehost._runtime.stats import RuntimeStats
 
 REFRESHES_PER_SECOND = 4
 RATE_SECONDS = 5.0
-"""The rate is that of the last seconds."""
+"""The span that the rate is computed over, in seconds."""
 
 
 class LiveLine:
-    """Shows what a runtime counts while the block runs, and is gone after it.
+    """A line with a runtime's counters, shown while the block runs.
 
-    What the program writes line by line to standard error, and to standard output where that is a terminal
-    too, goes above it.
+    Lines that the program writes to standard error, and to standard output if that is a terminal too, appear above it.
 
     Args:
-        console: writes to the terminal.
-        title: begins the line.
+        console: Writes to the terminal.
+        title: The beginning of the line.
     """
 
     def __init__(self, console: Console, title: str) -> None:
         self._title = title
         self._runtime: Runtime | None = None
         self._settled: deque[tuple[float, int]] = deque()
-        # ASCII, since nobody knows the terminal's font.
+        # ASCII, because the terminal's font is unknown.
         self._spinner = Spinner("line")
         self._live = Live(
             console=console,
@@ -48,7 +47,7 @@ class LiveLine:
         )
 
     def show(self, runtime: Runtime) -> None:
-        """Show what this runtime counts from now on."""
+        """Show this runtime's counters from now on."""
         self._runtime = runtime
         self._live.refresh()
 
@@ -66,7 +65,7 @@ class LiveLine:
             text = Text(f"{self._title}  loading")
         else:
             stats = self._runtime.stats()
-            text = described(self._title, stats, self._rate(time.monotonic(), stats))
+            text = line_of(self._title, stats, self._rate(time.monotonic(), stats))
         self._spinner.update(text=text)
         return self._spinner
 
@@ -79,27 +78,27 @@ class LiveLine:
 
 
 class AboveTheLine(logging.Handler):
-    """Writes log records to a console, which keeps its live line below them."""
+    """A log handler that writes to a console, which keeps its live line below."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record as a plain log would."""
+        """Write a record as a plain stream handler would."""
         try:
             self._console.print(Text(self.format(record)), soft_wrap=True)
-        except Exception:  # noqa: BLE001 - a log that cannot be written must not end what it tells of
+        except Exception:  # noqa: BLE001 - a log that cannot be written must not end the program
             self.handleError(record)
 
 
 def can_show(console: Console) -> bool:
-    """Tell whether standard error is a terminal on which a line can be written again and again."""
+    """Return whether standard error is a terminal on which a line can be rewritten."""
     return sys.stderr.isatty() and not console.is_dumb_terminal
 
 
-def described(title: str, stats: RuntimeStats, rate: float) -> Text:
-    """Return the line: counts, and what is amiss."""
+def line_of(title: str, stats: RuntimeStats, rate: float) -> Text:
+    """Return the text of the line: counters and faults."""
     parts = [
         (title, "bold"),
         (f"claimed {stats.claimed:,}", ""),

@@ -1,4 +1,4 @@
-"""Reads what ran on a service, through the generated client."""
+"""Runs of a service, read through the generated client."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from exospherehost_client.models import RunGraphResponse, RunSummary
 
 PAGE_SIZE = 1000
 MOST_RUNS = 20
-"""How many runs are read in full; of older ones only the number is told."""
+"""How many runs are read in full; older ones are only counted."""
 MOST_ENDS = 500
-"""How many last states are read for a run's duration; each is a request."""
+"""How many last states are read to find a run's duration; each takes a request."""
 
 STATUS_ORDER = (
     "SUCCESS",
@@ -33,16 +33,16 @@ FAILED = ("ERRORED", "NEXT_CREATED_ERROR")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is worth telling of a run.
+    """A run as the table shows it.
 
     Attributes:
-        namespace: where it ran.
-        run_id: its id.
-        graph_name: its graph.
-        status: as the service spells it.
-        counts: its states by status, none of them zero.
-        duration: from its creation to its last transition; None while it runs, or where it is too large.
-        failures: the errors of states that failed for good, by (identifier, error).
+        namespace: Its namespace.
+        run_id: Its id.
+        graph_name: Its graph.
+        status: Its status, as the service spells it.
+        counts: Its states by status; statuses without states are left out.
+        duration: From its creation to its last transition; None while it runs, or if it is too large.
+        failures: The errors of states that failed for good, by (identifier, error).
     """
 
     namespace: str
@@ -55,12 +55,17 @@ class Run:
 
 
 def ended_runs(client: AuthenticatedClient) -> set[str]:
-    """Return the ids of the runs that have ended, among the newest of each namespace."""
+    """Return the ids of the ended runs among the newest of each namespace."""
     return {run.run_id for _, run in _newest(client) if run.status != "PENDING"}
 
 
 def read_runs(client: AuthenticatedClient, *, without: Collection[str]) -> tuple[list[Run], int]:
-    """Read the newest runs except some, oldest first, and count those that were left out for their number."""
+    """Read the newest runs, oldest first, and count the older ones that were left out.
+
+    Args:
+        client: Reads them.
+        without: The ids of runs to leave out.
+    """
     found = sorted(
         ((namespace, run) for namespace, run in _newest(client) if run.run_id not in without),
         key=lambda each: each[1].created_at,
@@ -94,7 +99,7 @@ def _place(status: str) -> int:
 def _duration(
     client: AuthenticatedClient, namespace: str, run: RunSummary, graph: RunGraphResponse
 ) -> timedelta | None:
-    # Whatever has a next state or a retry ended before that one was made, so the last end is among the others.
+    # A state with a next state or a retry ended before that one was created, so the last end is among the others.
     followed = {edge.source for edge in graph.edges}
     ends = [node for node in graph.nodes if node.id not in followed and node.status != "RETRY_CREATED"]
     if not ends or len(ends) > MOST_ENDS:

@@ -1,4 +1,4 @@
-"""Shows what ran, as tables for a person."""
+"""Tables of runs for a person."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exospherehost.cli.console.run_history import Run
 
 MOST_FAILURES = 10
 LONGEST_ERROR = 200
-"""Of an error's first line, in characters; the whole text is with the state."""
+"""The most characters shown of an error's first line; the state has the whole text."""
 
 _STYLES = {
     "SUCCESS": "green",
@@ -27,7 +27,7 @@ _STYLES = {
 
 
 def show_runs(console: Console, runs: Sequence[Run], left_out: int) -> None:
-    """Print a table of runs, and below it why states failed."""
+    """Print a table of runs, and below it the errors of states that failed."""
     if not runs:
         console.print("No run was triggered.")
         return
@@ -41,7 +41,7 @@ def show_runs(console: Console, runs: Sequence[Run], left_out: int) -> None:
     for run in runs:
         table.add_row(
             escape(f"{run.namespace}/{run.graph_name}"),
-            # Enough to tell runs apart; the whole id is what triggering them returned.
+            # Enough to distinguish runs; triggering them returned the whole id.
             run.run_id.partition("-")[0],
             Text(run.status, _STYLES.get(run.status, "")),
             _counts(run),
@@ -54,7 +54,7 @@ def show_runs(console: Console, runs: Sequence[Run], left_out: int) -> None:
 
 
 def spelled(duration: timedelta | None) -> str:
-    """Return a duration as text; a dash for none."""
+    """Return a duration as text, or a dash for None."""
     if duration is None:
         return "-"
     seconds = duration.total_seconds()

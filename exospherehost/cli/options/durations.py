@@ -1,4 +1,4 @@
-"""Times such as 30d or 12h as options."""
+"""Durations as options, such as 30d or 12h."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import click
 
-_SPELLED = re.compile(r"([0-9]{1,9})([smhdw])")
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -15,12 +15,14 @@ def duration(text: str) -> timedelta:
     """Read a whole number above 0 with a unit: seconds, minutes, hours, days or weeks, as in 90s, 15m, 12h, 30d, 4w.
 
     Raises:
-        click.BadParameter: It is none.
+        click.BadParameter: The text is not a duration.
     """
-    found = _SPELLED.fullmatch(text.strip())
-    if found is None or not int(found[1]):
-        raise click.BadParameter(f"{text!r} is no time: give a whole number above 0 and s, m, h, d or w, as in 30d")
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or not int(match[1]):
+        raise click.BadParameter(
+            f"{text!r} is not a duration: give a whole number above 0 and s, m, h, d or w, such as 30d"
+        )
     try:
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
     except OverflowError:
-        raise click.BadParameter(f"{text!r} is longer than can be counted") from None
+        raise click.BadParameter(f"{text!r} is too long: give at most 999999999d") from None

@@ -1,4 +1,4 @@
-"""Finds the runtime that a person names as MODULE:NAME."""
+"""Loading of the runtime that a user names as MODULE:NAME."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from exospherehost._runtime.runtime import Runtime
 
 
 class LoadError(Exception):
-    """What was named is not there, or is no runtime; the text says what to do."""
+    """The name leads to nothing, or to something that is not a runtime; the text says what to do."""
 
 
 class ModuleFault(Exception):
-    """The named module, or its function, raised; the text is its trace without the frames that led there."""
+    """The named module, or its function, raised; the text is its traceback from the module on."""
 
 
 def load_runtime(spec: str) -> Runtime:
-    """Import the module, from the current directory too, and return the runtime that is named in it.
+    """Import a module, also from the current directory, and return a runtime of it.
 
     Args:
-        spec: MODULE:NAME; the name, with dots in it if need be, is a `Runtime`, or a function without
-            arguments that returns one.
+        spec: MODULE:NAME. The name, which may have dots, leads to a `Runtime` or to a function without arguments
+            that returns one.
 
     Raises:
-        LoadError: there is no such module or name, or it is something else.
-        ModuleFault: what is in the module raised an error.
-        ConfigurationError: what is in the module gave the SDK a setting that breaks a rule.
+        LoadError: There is no such module or name, or it leads to something else.
+        ModuleFault: Code of the module raised an error.
+        ConfigurationError: Code of the module gave the SDK a setting that breaks a rule.
     """
     module_name, colon, name = spec.partition(":")
     if not (colon and name and module_name):
-        raise LoadError(f"{spec!r} is not MODULE:NAME; name the runtime in the module, such as app:runtime")
+        raise LoadError(f"{spec!r} is not MODULE:NAME; name a module and a runtime in it, such as app:runtime")
     if module_name.endswith(".py") or "/" in module_name or "\\" in module_name:
         guess = ".".join(Path(module_name.replace("\\", "/")).with_suffix("").parts).strip("./")
         raise LoadError(f"{module_name!r} is a file; name it as it is imported, such as {guess}:{name}")
@@ -50,7 +50,7 @@ def _imported(module_name: str) -> Any:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        # Another module that is missing is one that the named module imports: its trace says where.
+        # If another module is missing, the named module imports it: the traceback shows where.
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise ModuleFault(_trace(error)) from error
         raise LoadError(f"there is no module {error.name!r} in {folder} or on Python's path") from error
@@ -88,7 +88,7 @@ def _as_runtime(spec: str, value: Any) -> Runtime:
         try:
             inspect.signature(value).bind()
         except TypeError as error:
-            raise LoadError(f"{spec} wants arguments; name a function without any, or a Runtime") from error
+            raise LoadError(f"{spec} needs arguments; name a function without arguments, or a Runtime") from error
         try:
             value = value()
         except ConfigurationError:
@@ -97,9 +97,11 @@ def _as_runtime(spec: str, value: Any) -> Runtime:
             raise ModuleFault(_trace(error)) from error
         if inspect.iscoroutine(value):
             value.close()
-            raise LoadError(f"{spec} is an async function; make it a plain one that returns a Runtime")
+            raise LoadError(f"{spec} is an async function; make it a plain function that returns a Runtime")
         if not isinstance(value, Runtime):
-            raise LoadError(f"{spec} returned a {type(value).__name__} and not a Runtime")
+            raise LoadError(f"{spec} returned an object of type {type(value).__name__}; return a Runtime")
     if not isinstance(value, Runtime):
-        raise LoadError(f"{spec} is a {type(value).__name__} and neither a Runtime nor a function that returns one")
+        raise LoadError(
+            f"{spec} is an object of type {type(value).__name__}; name a Runtime or a function that returns one"
+        )
     return value

@@ -1,4 +1,4 @@
-"""Runs a user's script as a child process that gets the signals which were meant to end it."""
+"""A user's script as a child process that receives the stop signals."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
 )
 PATIENCE = 3
-"""The stop signal that kills the script: the first lets it end well, the second hurries it."""
+"""The number of the stop signal that kills the script: the first asks it to end, the second to hurry."""
 
 
 class Script:
     """A Python script run by this interpreter as `__main__`, with our input and output.
 
     Args:
-        path: the script.
-        arguments: what it finds in `sys.argv`.
-        environment: all its variables.
+        path: The script.
+        arguments: Its arguments, as in `sys.argv`.
+        environment: All of its environment variables.
     """
 
     def __init__(self, path: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -34,9 +34,9 @@ class Script:
         self._signals: list[int] = []
 
     def run(self) -> int:
-        """Run the script to its end and return its exit status, 128 + n if signal n ended it.
+        """Run the script to its end and return its exit status, or 128 + n if signal n ended it.
 
-        SIGINT, SIGTERM and SIGHUP are passed on to it; the third of them kills it.
+        SIGINT, SIGTERM and SIGHUP are passed on; the third of them kills the script.
         """
         with self._stop_signals_taken():
             if self._signals:
@@ -59,7 +59,7 @@ class Script:
             yield
         finally:
             for number, handler in before.items():
-                # None stands for a handler that Python did not set and cannot set again.
+                # None stands for a handler that was not set from Python and cannot be set again.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
@@ -75,9 +75,9 @@ class Script:
 
 
 def _is_in_foreground() -> bool:
-    """Tell whether the terminal itself sends Ctrl-C and hang-ups to this process, and so to its child.
+    """Return whether the terminal sends Ctrl-C and hang-ups to this process, and thereby to its child.
 
-    Passed on as well, one Ctrl-C would be two for the script, and two mean to hurry.
+    If they were passed on as well, one Ctrl-C would reach the script twice, and twice means to hurry.
     """
     try:
         terminal = os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY)

@@ -20,7 +20,9 @@ def test_the_version_is_the_packages(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["click", "rich", "uvicorn", "sqlalchemy"])
 def test_without_the_server_extra_it_says_what_to_install(missing: str) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None; from exospherehost.cli import main; main()"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "dev", "--help"], capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 1
     assert ended.stderr == (
         f"the exospherehost command needs its server extra: pip install 'exospherehost[server]' (missing: {missing})\n"

@@ -43,7 +43,7 @@ def test_the_list_tells_how_each_stands(database: Path) -> None:
 def test_only_a_key_that_works_can_be_revoked(database: Path) -> None:
     key_id = id_of(make_key(database))
     assert command("keys", "revoke", "--database", database, key_id).exit_code == 0
-    for other, named in ((key_id, f"the id {key_id}"), ("no-such-id", "that id, which is ten hexadecimal digits,")):
+    for other, named in ((key_id, f"the id {key_id}"), ("no-such-id", "that id (an id has ten hexadecimal digits)")):
         done = command("keys", "revoke", "--database", database, other)
         assert done.exit_code == 1
         assert f"there is no key with {named} that works" in done.output
@@ -66,7 +66,7 @@ def test_a_whole_key_can_be_given_to_revoke_it_and_is_not_repeated(database: Pat
 def test_what_is_no_duration_is_refused(database: Path, duration: str) -> None:
     done = command("keys", "create", "--database", database, f"--expires={duration}")
     assert done.exit_code == 2
-    assert "90d, 12h or 30m" in done.output
+    assert "such as 30d" in done.output
     assert "exk_" not in command("keys", "list", "--database", database).output
 
 

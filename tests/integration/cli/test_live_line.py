@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from exospherehost._runtime.stats import RuntimeStats
-from exospherehost.cli.console.live_line import LiveLine, described
+from exospherehost.cli.console.live_line import LiveLine, line_of
 from tests._support.command import COMMAND, TIMEOUT, Command
 from tests._support.eventually import eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
@@ -226,8 +226,8 @@ def test_line_names_what_is_amiss_only_where_something_is() -> None:
     well = RuntimeStats(claimed=1_234, running=3, succeeded=1_200, pruned=30)
     ill = RuntimeStats(claimed=9, errored=2, refused=1, requeued=4, undelivered=5, claims_failing=True)
 
-    assert described("app:r", well, 41.25).plain == "app:r  claimed 1,234  running 3  done 1,230  errors 0  41.2/s"
-    assert described("app:r", ill, 0).plain == (
+    assert line_of("app:r", well, 41.25).plain == "app:r  claimed 1,234  running 3  done 1,230  errors 0  41.2/s"
+    assert line_of("app:r", ill, 0).plain == (
         "app:r  claimed 9  running 0  done 0  errors 3  requeued 4  undelivered 5  0.0/s  claims failing"
     )
 

@@ -185,7 +185,7 @@ def test_keys_in_the_variable_are_rotated_in_steps_without_down_time(
     assert len(sealed_by(database)) == 2
     monkeypatch.setenv("EXOSPHERE_SECRETS_KEY", spelled(new, old))
     with start(database, new, old) as server, connect(server) as http:
-        assert "needs the others no longer" in rotate(database)
+        assert "remove the others from EXOSPHERE_SECRETS_KEY" in rotate(database)
         check(Api(http, api.namespace), states)
     assert len(sealed_by(database)) == 1
     with start(database, new) as server, connect(server) as http:
