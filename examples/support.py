@@ -41,8 +41,7 @@ async def finished(client: AuthenticatedClient, namespace: str, run_id: str) -> 
     """Wait until no state of a run is left to execute, and return all of them."""
     while True:
         run = await get_run_graph.asyncio(namespace, run_id, client=client)
-        summary = run.execution_summary
-        if run.nodes and not summary.created + summary.queued + summary.executed:
+        if run.nodes and not any(run.execution_summary.get(status) for status in ("CREATED", "QUEUED", "EXECUTED")):
             return run
         await asyncio.sleep(LOOK_EVERY)
 

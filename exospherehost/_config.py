@@ -45,7 +45,6 @@ DEFAULT_WORKERS = 4
 DEFAULT_POLL_INTERVAL = 1.0
 DEFAULT_GRACE_PERIOD = 30.0
 DEFAULT_LEASE = 60.0
-LONGEST_LEASE = 86_400
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

@@ -34,6 +34,19 @@ MARKER = "generated from openapi/state-manager.yaml by scripts/generate.sh; do n
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 TOOLS = ("datamodel-code-generator", "openapi-python-client", "ruff")
 NEVER_NULL = "x-never-null"
+MODULES = ("_model.py", "_wire.py", "_generation.py", "patterns.py", "extensions.py", "limits.py", "operations.py")
+EXTENSION = "x-exosphere-extension"
+LIMIT = "x-limit"
+# Each keyword that bounds a value: the ending of its constant, and what the constant means.
+BOUNDS = {
+    "minimum": ("MIN", "The least value of `{place}`."),
+    "maximum": ("MAX", "The greatest value of `{place}`."),
+    "minLength": ("MIN_LENGTH", "The fewest characters of `{place}`."),
+    "maxLength": ("MAX_LENGTH", "The most characters of `{place}`."),
+    "minItems": ("MIN_ITEMS", "The fewest items of `{place}`."),
+    "maxItems": ("MAX_ITEMS", "The most items of `{place}`."),
+    "x-maximum": ("MAX", "The most of `{place}` that a server grants."),
+}
 TAKEN_NAMES = ("Any", "Client", "Headers", "Model", "None", "RawResponse", "Request", "Response")
 
 Json = dict[str, Any]
@@ -164,6 +177,60 @@ def inline(place: str, schema: Json) -> Iterator[str]:
         yield from inline(place, part)
 
 
+def parts(value: Any, place: str = "") -> Iterator[tuple[str, Json]]:
+    """Give every object of the document with the name of the parameter or property that it describes."""
+    if isinstance(value, dict):
+        yield place, value
+        named = value.get("name") if "in" in value else None
+        for key, item in value.items():
+            yield from parts(item, named or (place if key == "schema" else key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from parts(item, place)
+
+
+def extension_names(document: Json) -> dict[str, str]:
+    """Name every extension, by its constant."""
+    names = sorted({part[EXTENSION] for _, part in parts(document) if isinstance(part.get(EXTENSION), str)})
+    return {name.upper().replace("-", "_"): name for name in names}
+
+
+def limits(document: Json) -> dict[str, dict[str, Any]]:
+    """Give the value and the meaning of each named bound.
+
+    Raises:
+        Refused: Two places give one name different values, or a named place has no bound.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for place, part in parts(document):
+        if LIMIT not in part:
+            continue
+        bounds = {key: part[key] for key in BOUNDS if key in part}
+        if not bounds:
+            raise Refused(f"{place} has {LIMIT} and no bound")
+        for key, value in bounds.items():
+            ending, meaning = BOUNDS[key]
+            name = f"{part[LIMIT]}_{ending}"
+            if found.setdefault(name, {"value": value, "meaning": meaning.format(place=place)})["value"] != value:
+                raise Refused(f"{place}: {name} is {value}, and {found[name]['value']} elsewhere")
+    return dict(sorted(found.items()))
+
+
+def located_operations(document: Json) -> dict[str, Json]:
+    """Give the method, path, success status and extension of each operation, by its id."""
+    located: dict[str, Json] = {}
+    for place, operation, _ in operations(document):
+        method, path = place.split(" ")
+        status = min(status for status in operation["responses"] if status.startswith("2"))
+        located[operation["operationId"]] = {
+            "method": method,
+            "path": path,
+            "status": status,
+            "extension": operation.get(EXTENSION),
+        }
+    return dict(sorted(located.items()))
+
+
 def sent_schemas(document: Json) -> set[str]:
     """Name the schemas of request bodies, and all that they refer to."""
     requests = {
@@ -279,7 +346,6 @@ def write_operations(document: Json, compiled: bytes, package: Path) -> None:
     key_headers = [s["name"] for s in schemes if s["type"] == "apiKey" and s["in"] == "header"]
     if len(key_headers) != 1:
         raise Refused("the document must have exactly one security scheme, an API key in a header")
-    extension = "x-exosphere-extension"
     patterns = {
         (parameter["name"], parameter["schema"]["pattern"])
         for _, _, parameters in operations(document)
@@ -304,16 +370,20 @@ def write_operations(document: Json, compiled: bytes, package: Path) -> None:
             for _, operation, parameters in operations(document)
         },
         extensions={
-            name: f" (extension `{operation[extension]}`)" if extension in operation else ""
+            name: f" (extension `{operation[EXTENSION]}`)" if EXTENSION in operation else ""
             for name, operation in named.items()
         },
+        extension_mark=EXTENSION,
+        extension_names=extension_names(document),
+        limits=limits(document),
+        located_operations=located_operations(document),
     )
     with contextlib.redirect_stdout(io.StringIO()):  # it says where it writes, which is scratch
         errors = project.build()
     if errors:
         raise Refused("\n".join(f"{e.header}: {e.detail}" for e in errors))
     shutil.rmtree(package / "models")  # ours is one module
-    for name in ("_model.py", "_wire.py", "_generation.py", "patterns.py"):
+    for name in MODULES:
         (package / name).write_text(project.env.get_template(f"{name}.jinja").render(), encoding="utf-8")
     readme = project.env.get_template("README.md.jinja").render()
     (package.parent / "README.md").write_text(readme, encoding="utf-8")

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from exospherehost._errors import APIError, APIStatusError
-from exospherehost._transport.extensions import LEASE
 from exospherehost._transport.session import Session
+from exospherehost_client.extensions import LEASE
+from exospherehost_client.limits import RENEWED_STATES_MAX_ITEMS
 
 logger = logging.getLogger(__name__)
 
 RENEWALS_PER_LEASE = 3
-LARGEST_RENEWAL = 1_000
 
 
 class LeaseKeeper:
@@ -74,4 +74,5 @@ class LeaseKeeper:
 
 def _parts(state_ids: Iterable[str]) -> Iterable[list[str]]:
     ordered = list(state_ids)
-    return (ordered[start : start + LARGEST_RENEWAL] for start in range(0, len(ordered), LARGEST_RENEWAL))
+    most = RENEWED_STATES_MAX_ITEMS
+    return (ordered[start : start + most] for start in range(0, len(ordered), most))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from exospherehost._errors import APIError, APIStatusError
 from exospherehost._runtime.stats import Counters
-from exospherehost._transport.extensions import LEASE, WAIT
 from exospherehost._transport.retry import Backoff
 from exospherehost._transport.session import Session
+from exospherehost_client.extensions import LEASE, WAIT
 from exospherehost_client.models import ClaimedState
 
 logger = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from exospherehost._redaction import describe_refusal
 from exospherehost._runtime import outcomes
 from exospherehost._runtime.outcomes import Outcome
 from exospherehost._runtime.stats import Counters
-from exospherehost._transport.extensions import BATCH_REPORT
 from exospherehost._transport.retry import Backoff, is_transient, is_transient_status, never_reached_the_service
 from exospherehost._transport.session import Session
+from exospherehost_client.extensions import BATCH_REPORT
 from exospherehost_client.models import StateReportResult
 
 logger = logging.getLogger(__name__)

@@ -23,11 +23,14 @@ from exospherehost._nodes.checks import check_nodes
 from exospherehost._nodes.node import BaseNode
 from exospherehost._runtime.settings import RuntimeSettings
 from exospherehost._runtime.stats import Counters, RuntimeStats
+from exospherehost_client.limits import LEASE_MS_MAX, LEASE_MS_MIN
 
 if TYPE_CHECKING:
     from exospherehost._runtime.liveness import Liveness
 
 logger = logging.getLogger(__name__)
+
+_SHORTEST_LEASE, _LONGEST_LEASE = LEASE_MS_MIN / 1_000, LEASE_MS_MAX / 1_000
 
 ONE_STOP_SECONDS = 0.5
 """Stop signals so soon after the first ask for the same stop: one may be sent to a process and to its whole group."""
@@ -121,9 +124,10 @@ class Runtime:
         if not nodes:
             raise ConfigurationError("nodes is empty: a runtime without nodes executes nothing; pass node classes")
         check_nodes(nodes)
-        if lease is not None and not 1 <= _seconds("lease", lease, above_zero=True) <= _config.LONGEST_LEASE:
+        if lease is not None and not _SHORTEST_LEASE <= _seconds("lease", lease, above_zero=True) <= _LONGEST_LEASE:
             raise ConfigurationError(
-                f"lease={lease!r} is not between 1 and {_config.LONGEST_LEASE:,} seconds; None asks for no leases"
+                f"lease={lease!r} is not between {_SHORTEST_LEASE:g} and {_LONGEST_LEASE:,.0f} seconds; "
+                "None asks for no leases"
             )
         if lifespan is not None and (not callable(lifespan) or inspect.isasyncgenfunction(lifespan)):
             raise ConfigurationError(

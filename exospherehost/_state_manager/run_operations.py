@@ -14,9 +14,9 @@ from exospherehost._state_manager.connection import ServiceConnection
 from exospherehost._state_manager.runs import Run, Transition
 from exospherehost._state_manager.task_iterator import TaskIterator
 from exospherehost._state_manager.watching import RunWatcher, read_run
-from exospherehost._transport.extensions import CANCEL
 from exospherehost._transport.session import Session
 from exospherehost_client import models
+from exospherehost_client.extensions import CANCEL
 from exospherehost_client.patterns import PATH_PATTERNS
 
 PAGE_SIZE = 100
@@ -224,7 +224,7 @@ class RunOperations(ServiceConnection):
 
     async def _completed(self, session: Session, run: Run) -> Run:
         """Add what the states do not tell: that a run whose last states were pruned was cancelled."""
-        may_be_cancelled = run.is_finished and run.execution_summary.pruned > 0
+        may_be_cancelled = run.is_finished and run.execution_summary.get(models.StateStatus.PRUNED, 0) > 0
         if not may_be_cancelled or CANCEL not in await session.extensions():
             return run
         async with aclosing(_pages(session, PAGE_SIZE)) as runs:

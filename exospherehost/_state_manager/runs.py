@@ -10,7 +10,10 @@ from typing import Any, Self
 from exospherehost._errors import RunFailedError
 from exospherehost_client import models
 
-_FAILED_STATES = (models.StateStatus.ERRORED, models.StateStatus.NEXT_CREATED_ERROR)
+_FAILED_STATES: frozenset[str] = frozenset({models.StateStatus.ERRORED, models.StateStatus.NEXT_CREATED_ERROR})
+_UNFINISHED_STATES: frozenset[str] = frozenset(
+    {models.StateStatus.CREATED, models.StateStatus.QUEUED, models.StateStatus.EXECUTED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Run(models.RunGraphResponse):
         yield "status", str(self.status)
         if self.cancelled_at is not None:
             yield "cancelled_at", self.cancelled_at.isoformat()
-        yield "states", {status.upper(): count for status, count in self.execution_summary if count}
+        yield "states", {status: count for status, count in self.execution_summary.items() if count}
 
     @property
     def is_finished(self) -> bool:
@@ -83,11 +86,11 @@ class Run(models.RunGraphResponse):
 
 
 def as_run(run_id: str, graph: models.RunGraphResponse) -> Run:
-    """Tell the run's status from its states, as the service does in its list of runs."""
-    summary = graph.execution_summary
-    if summary.created + summary.queued + summary.executed > 0:
+    """Derive the run's status from its states, as the service does in its list of runs (contract, 11.1)."""
+    found = {status for status, count in graph.execution_summary.items() if count}
+    if found & _UNFINISHED_STATES:
         status = models.RunStatus.PENDING
-    elif summary.errored + summary.next_created_error > 0 or graph.node_count == 0:
+    elif found & _FAILED_STATES or graph.node_count == 0:
         status = models.RunStatus.FAILED
     else:
         status = models.RunStatus.SUCCESS

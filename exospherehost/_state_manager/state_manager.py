@@ -28,9 +28,9 @@ from exospherehost._graphs.models import CronTrigger, GraphNodeModel, RetryPolic
 from exospherehost._redaction import Redactor, validated
 from exospherehost._state_manager.run_operations import RunOperations
 from exospherehost._state_manager.trigger_forms import RootCache, check_key, entries_of, published_form
-from exospherehost._transport.extensions import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES
 from exospherehost._transport.session import Session
 from exospherehost_client import models
+from exospherehost_client.extensions import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES
 from exospherehost_client.types import Response
 
 Json: TypeAlias = dict[str, Any]
@@ -259,7 +259,7 @@ class StateManager(RunOperations):
                 response = await session.get_graph(graph_name)
         if response.parsed.validation_status != models.ValidationStatus.VALID:
             redact = Redactor((*self._settings.protected_values(), *request.secrets.values()))
-            reasons = [redact(reason) for reason in response.parsed.validation_errors]
+            reasons = [redact(reason) for reason in response.parsed.validation_errors or ()]
             raise GraphValidationError(graph_name, str(response.parsed.validation_status), reasons)
         return _json(response)
 

@@ -10,8 +10,8 @@ from exospherehost._errors import InvalidTriggerError, UnsupportedByServerError
 from exospherehost._graphs.models import TriggerState
 from exospherehost._transport.session import Session
 from exospherehost_client import models
+from exospherehost_client.limits import IDEMPOTENCY_KEY_MAX_LENGTH, IDEMPOTENCY_KEY_MIN_LENGTH
 
-LONGEST_KEY = 255
 ROOT_CACHE_SECONDS = 60.0
 
 
@@ -106,8 +106,12 @@ def entries_of(
 
 def check_key(key: str | None) -> None:
     if key is not None and not (
-        isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()
+        isinstance(key, str)
+        and IDEMPOTENCY_KEY_MIN_LENGTH <= len(key) <= IDEMPOTENCY_KEY_MAX_LENGTH
+        and key.isascii()
+        and key.isprintable()
     ):
         raise InvalidTriggerError(
-            f"idempotency_key={key!r} cannot be sent: use 1 to {LONGEST_KEY} printable ASCII letters, such as a UUID"
+            f"idempotency_key={key!r} cannot be sent: use "
+            f"{IDEMPOTENCY_KEY_MIN_LENGTH} to {IDEMPOTENCY_KEY_MAX_LENGTH} printable ASCII letters, such as a UUID"
         )

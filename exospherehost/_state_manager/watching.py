@@ -10,10 +10,10 @@ from contextlib import aclosing
 
 from exospherehost._errors import APIError, APIResponseError, APIStatusError, NotFoundError
 from exospherehost._state_manager.runs import Run, Transition, as_run
-from exospherehost._transport.extensions import EVENTS
 from exospherehost._transport.retry import Backoff, is_transient
 from exospherehost._transport.session import Session
 from exospherehost_client import models
+from exospherehost_client.extensions import EVENTS
 
 logger = logging.getLogger(__name__)
 

@@ -7,31 +7,8 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from exospherehost_client import errors as client_errors
+from exospherehost_client.extensions import MARK
 from exospherehost_client.types import RawResponse, Request, Response
-
-TRIGGER_STATES = "trigger-states"
-
-
-IDEMPOTENCY = "idempotency"
-
-
-WAIT = "wait"
-
-
-LEASE = "lease"
-
-
-BATCH_REPORT = "batch-report"
-
-
-CANCEL = "cancel"
-
-
-DELETE_GRAPH = "delete-graph"
-
-
-EVENTS = "events"
-
 
 ASK_AGAIN_SECONDS = 5.0
 """How long a failure to learn the extensions counts as having none."""
@@ -49,9 +26,6 @@ class ServiceMemory:
         self.asked_in_vain = float("-inf")
 
 
-_EXTENSION_MARK = "x-exosphere-extension"
-
-
 def read_extensions(raw: RawResponse) -> Response[frozenset[str]]:
     """Collect the extensions that a served document marks."""
     found: set[str] = set()
@@ -65,7 +39,7 @@ def read_extensions(raw: RawResponse) -> Response[frozenset[str]]:
         part = pending.pop()
         if isinstance(part, dict):
             members = cast("dict[str, Any]", part)
-            mark = members.get(_EXTENSION_MARK)
+            mark = members.get(MARK)
             if isinstance(mark, str):
                 found.add(mark)
             pending.extend(members.values())

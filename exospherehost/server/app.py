@@ -34,6 +34,7 @@ from exospherehost.server.storage.migrations import revisions
 from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.sql.database_url import postgresql_url
 from exospherehost.server.storage.sql.store import SqlStore
+from exospherehost_client.extensions import EVENTS
 
 # What another server did, and did not live to tell, is found so soon: leases it gave, schedules, states that wait.
 _LOOK_FOR_OTHERS_EVERY_MS = 5_000
@@ -111,7 +112,7 @@ class _Application:
                 migrate=settings.migrate,
                 writers=settings.writers,
                 synchronous=settings.synchronous,
-                logs_events="events" in settings.extensions,
+                logs_events=EVENTS in settings.extensions,
             )
         )
         try:

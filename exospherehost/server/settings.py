@@ -27,6 +27,7 @@ from exospherehost.server.security.tls import PASSWORD_VARIABLE as TLS_PASSWORD_
 from exospherehost.server.security.tls import TlsFiles
 from exospherehost.server.storage.sql.database_url import database_path, postgresql_url, shown
 from exospherehost.server.storage.sql.store import DEFAULT_WRITERS
+from exospherehost_client import extensions
 
 _log = logging.getLogger(__name__)
 
@@ -47,20 +48,6 @@ DEFAULT_SHUTDOWN_GRACE = 10
 DEFAULT_MOST_CONNECTIONS = 10_000
 DEFAULT_BODY_SECONDS = 30.0
 MOST_WRITERS = 64
-OFFERED_EXTENSIONS = frozenset(
-    {
-        "trigger-states",
-        "wait",
-        "lease",
-        "context",
-        "batch-report",
-        "idempotency",
-        "cancel",
-        "delete-graph",
-        "events",
-    }
-)
-"""The extensions of the contract that this server has."""
 SYNCHRONOUS = ("full", "normal")
 """How durable a commit on SQLite can be, the default first."""
 
@@ -136,10 +123,10 @@ class ServerSettings:
             raise StartupError("the drain delay and the shutdown grace are seconds, 0 or more")
         if self.synchronous not in SYNCHRONOUS:
             raise StartupError(f"synchronous is {self.synchronous!r}: give one of {', '.join(SYNCHRONOUS)}")
-        unknown = self.without - OFFERED_EXTENSIONS
+        unknown = self.without - extensions.ALL
         if unknown:
             raise StartupError(
-                f"no such extension: {', '.join(sorted(unknown))}; there are: {', '.join(sorted(OFFERED_EXTENSIONS))}"
+                f"no such extension: {', '.join(sorted(unknown))}; there are: {', '.join(sorted(extensions.ALL))}"
             )
         if not 1 <= self.writers <= MOST_WRITERS:
             raise StartupError(f"there are {self.writers} writers: give 1 to {MOST_WRITERS}")
@@ -147,7 +134,7 @@ class ServerSettings:
     @property
     def extensions(self) -> frozenset[str]:
         """The extensions on offer; a strict server has none, since the hosted service has none."""
-        return frozenset() if self.strict else OFFERED_EXTENSIONS - self.without
+        return frozenset() if self.strict else extensions.ALL - self.without
 
     def open_secret_box(self) -> SecretBox:
         """Return what seals and opens secrets.

@@ -152,7 +152,7 @@ class EnqueueStatesRequest(TypedDict):
     nodes: list[str]
     """Names of nodes."""
     batch_size: int
-    """The most states to claim. Keep it small: the hosted service sets no bound. The embedded one gives 1,000 at most."""
+    """The most states to claim. Keep it small: the hosted service sets no bound. The embedded one returns 1,000 at most."""
     lease_ms: NotRequired[int]
     """Milliseconds after which a claim that was not renewed counts as an error report. Without it a claim never expires."""
 

@@ -199,7 +199,7 @@ class RegisterNodesResponse(WireModel):
 class RegisteredNode(WireModel):
     """A node that has been registered."""
 
-    id: Annotated[str, Field(alias="_id")]
+    id: Annotated[str | None, Field(alias="_id")]
     """The id of this registration."""
     created_at: AwareDatetime
     """First registration, ISO 8601."""
@@ -368,14 +368,14 @@ class GraphResponse(WireModel):
     updated_at: AwareDatetime
     """Last PUT or verification, ISO 8601."""
     validation_status: ValidationStatusValue
-    validation_errors: list[str]
+    validation_errors: list[str] | None
     """Why the graph is INVALID."""
 
 
 class GraphListItem(WireModel):
     """A graph template in a list."""
 
-    id: Annotated[str, Field(alias="_id")]
+    id: Annotated[str | None, Field(alias="_id")]
     """The template's id."""
     name: str
     """The graph's name."""
@@ -392,7 +392,7 @@ class GraphListItem(WireModel):
     updated_at: AwareDatetime
     """Last PUT or verification, ISO 8601."""
     validation_status: ValidationStatusValue
-    validation_errors: list[str]
+    validation_errors: list[str] | None
     """Why the graph is INVALID."""
 
 
@@ -466,7 +466,7 @@ class EnqueueStatesRequest(RequestModel):
     nodes: list[str]
     """Names of nodes."""
     batch_size: int
-    """The most states to claim. Keep it small: the hosted service sets no bound. The embedded one gives 1,000 at most."""
+    """The most states to claim. Keep it small: the hosted service sets no bound. The embedded one returns 1,000 at most."""
     lease_ms: Annotated[int | None, Field(ge=1000, json_schema_extra={"x-never-null": True}, le=86400000)] = None
     """Milliseconds after which a claim that was not renewed counts as an error report. Without it a claim never expires."""
 
@@ -501,7 +501,8 @@ class EnqueueStatesResponse(WireModel):
     """How many."""
     namespace: str
     """As asked for."""
-    status: StateStatusValue
+    status: str
+    """QUEUED. Another text says nothing about the states."""
     states: list[ClaimedState]
 
 
@@ -580,7 +581,7 @@ class SecretsResponse(WireModel):
 class RenewLeasesRequest(WireModel):
     """Leases to renew."""
 
-    state_ids: list[str]
+    state_ids: Annotated[list[str], Field(max_length=1000)]
     """Ids of claimed states."""
     lease_ms: Annotated[int, Field(ge=1000, le=86400000)]
     """The new length of each lease, milliseconds from now."""
@@ -702,28 +703,6 @@ class RunGraphEdge(WireModel):
     """A state's id."""
 
 
-class ExecutionSummary(WireModel):
-    """How many states have each status."""
-
-    model_config = ConfigDict(extra="allow")
-    created: Annotated[int, Field(alias="CREATED")]
-    """Waiting to be claimed."""
-    queued: Annotated[int, Field(alias="QUEUED")]
-    """Claimed."""
-    executed: Annotated[int, Field(alias="EXECUTED")]
-    """Reported, next states being made."""
-    errored: Annotated[int, Field(alias="ERRORED")]
-    """Failed for good."""
-    next_created_error: Annotated[int, Field(alias="NEXT_CREATED_ERROR")]
-    """Succeeded, but its next states could not be made."""
-    success: Annotated[int, Field(alias="SUCCESS")]
-    """Succeeded."""
-    pruned: Annotated[int, Field(alias="PRUNED")]
-    """Ended by a prune signal."""
-    retry_created: Annotated[int, Field(alias="RETRY_CREATED")]
-    """Replaced by a retry."""
-
-
 class RunGraphResponse(WireModel):
     """The states of a run."""
 
@@ -738,7 +717,8 @@ class RunGraphResponse(WireModel):
     """How many nodes."""
     edge_count: int
     """How many edges."""
-    execution_summary: ExecutionSummary
+    execution_summary: dict[str, int]
+    """How many states have each status, by the status as the service spells it."""
 
 
 class StateDetail(WireModel):

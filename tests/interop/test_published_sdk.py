@@ -30,7 +30,7 @@ Outcome = tuple[dict[str, Any], RunGraphResponse, str]
 def _finished(client: AuthenticatedClient, run_id: str) -> RunGraphResponse | None:
     graph = get_run_graph.sync(NAMESPACE, run_id, client=client)
     summary = graph.execution_summary
-    return None if summary.created + summary.queued else graph
+    return None if summary["CREATED"] + summary["QUEUED"] else graph
 
 
 @pytest.fixture(scope="module")

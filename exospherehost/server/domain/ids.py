@@ -10,8 +10,10 @@ import threading
 import time
 import uuid
 
-_STATE_ID = re.compile(r"[0-9a-fA-F]{24}")
-_RUN_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+from exospherehost_client.patterns import PATH_PATTERNS
+
+_STATE_ID = re.compile(PATH_PATTERNS["state_id"])
+_RUN_ID = re.compile(PATH_PATTERNS["run_id"])
 _COUNTER_BITS = 24
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-LONGEST_WAIT = 30
-"""The longest wait that is granted, in seconds."""
+from exospherehost_client.limits import WAIT_SECONDS_MAX
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
@@ -24,7 +23,7 @@ _CHARACTERS_READ = 12_000
 
 
 def wanted_wait(headers: Iterable[str]) -> int | None:
-    """Return how long the sender is ready to wait, in seconds and at most :data:`LONGEST_WAIT`; None if it is not.
+    """Return how long the sender is ready to wait, in seconds, within the contract's bound; None if it is not.
 
     Preferences that are unknown or malformed are passed over, and of several waits the first counts, as the RFC wants.
 
@@ -50,4 +49,4 @@ def _seconds(value: str) -> int | None:
     if _SECONDS.fullmatch(text) is None:
         return None
     digits = text.lstrip("0")
-    return LONGEST_WAIT if len(digits) > _DIGITS_READ else min(int(digits or "0"), LONGEST_WAIT)
+    return WAIT_SECONDS_MAX if len(digits) > _DIGITS_READ else min(int(digits or "0"), WAIT_SECONDS_MAX)

@@ -13,8 +13,8 @@ from exospherehost.server.domain.ids import parse_state_id
 from exospherehost.server.http import request_bodies
 from exospherehost.server.service.report_batches import Errored, Executed, Pruned, Report, Requeued, Result
 from exospherehost_client import models
+from exospherehost_client.limits import REPORTS_MAX_ITEMS
 
-_LARGEST_BATCH = 1_000
 _OUTCOMES = ("executed", "errored", "prune", "requeue")
 
 
@@ -37,7 +37,7 @@ class _Entry(BaseModel):
 
 
 class _Batch(BaseModel):
-    reports: Annotated[list[_Entry], Field(max_length=_LARGEST_BATCH)]
+    reports: Annotated[list[_Entry], Field(max_length=REPORTS_MAX_ITEMS)]
 
 
 def read_reports(value: dict[str, Any], unsafe: Sequence[FieldIssue]) -> tuple[list[ReadReport] | None, list[Issue]]:

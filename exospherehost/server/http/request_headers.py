@@ -11,9 +11,7 @@ from exospherehost.server.domain.records import EventCursor
 from exospherehost.server.http.event_stream import parse_event_id
 from exospherehost.server.http.prefer import wanted_wait
 from exospherehost.server.http.responses import Header
-
-LONGEST_KEY = 255
-"""The most characters of an idempotency key."""
+from exospherehost_client.limits import IDEMPOTENCY_KEY_MAX_LENGTH, IDEMPOTENCY_KEY_MIN_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +47,13 @@ def read_idempotency_key(scope: Scope, _receive: Receive, issues: list[Issue]) -
     values = _values(scope, b"idempotency-key")
     if not values:
         return None
-    if len(values) == 1 and 1 <= len(values[0]) <= LONGEST_KEY:
+    if len(values) == 1 and IDEMPOTENCY_KEY_MIN_LENGTH <= len(values[0]) <= IDEMPOTENCY_KEY_MAX_LENGTH:
         return values[0]
     issues.append(
         {
             "type": "idempotency_key_invalid",
             "loc": ["header", "Idempotency-Key"],
-            "msg": f"Give one key of 1 to {LONGEST_KEY} characters",
+            "msg": f"Give one key of {IDEMPOTENCY_KEY_MIN_LENGTH} to {IDEMPOTENCY_KEY_MAX_LENGTH} characters",
         }
     )
     return None

@@ -101,7 +101,7 @@ def cancelled(run: CancelledRun) -> models.CancelRunResponse:
 
 def run_graph(view: RunView) -> models.RunGraphResponse:
     """Return the states and edges of a run."""
-    summary = dict.fromkeys(models.StateStatus, 0)
+    summary = dict.fromkeys(map(str, models.StateStatus), 0)
     roots: list[models.RunGraphNode] = []
     listed: list[models.RunGraphNode] = []
     for state in view.states:
@@ -109,7 +109,7 @@ def run_graph(view: RunView) -> models.RunGraphResponse:
         listed.append(node)
         if not state.parents:
             roots.append(node)
-        summary[models.StateStatus(state.status)] += 1
+        summary[state.status] += 1
     edges = [models.RunGraphEdge(source=source, target=target) for source, target in view.edges]
     return models.RunGraphResponse(
         root_states=roots,
@@ -118,7 +118,7 @@ def run_graph(view: RunView) -> models.RunGraphResponse:
         edges=edges,
         node_count=len(listed),
         edge_count=len(edges),
-        execution_summary=models.ExecutionSummary.model_validate(summary),
+        execution_summary=summary,
     )
 
 

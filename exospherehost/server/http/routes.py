@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.routing import BaseRoute, Route
@@ -32,11 +33,9 @@ from exospherehost.server.service.service import Service
 from exospherehost.server.service.triggers import Start
 from exospherehost.server.service.waiting_claims import Patience
 from exospherehost_client import models
-
-_LARGEST_PAGE = 2**31 - 1
-_LARGEST_SIZE = 1_000
-_NS = "/v0/namespace/{namespace_name}"
-_EVENTS = f"{_NS}/runs/{{run_id}}/events"
+from exospherehost_client.extensions import CANCEL, CONTEXT, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT
+from exospherehost_client.limits import PAGE_MAX, PAGE_SIZE_MAX
+from exospherehost_client.operations import OPERATIONS
 
 
 def build_routes(
@@ -53,7 +52,8 @@ def build_routes(
     """
     table = _Operations(service, extensions, strict=strict).table()
     # Without this, the list of runs would take the path of this extension for a malformed page of its own.
-    no_events = [] if _EVENTS in table else [Route(_EVENTS, not_found)]
+    events = OPERATIONS["stream_run_events"].path
+    no_events = [] if events in table else [Route(events, not_found)]
     return [
         *no_events,
         *(
@@ -76,8 +76,8 @@ def _state(values: Mapping[str, str], issues: list[Issue]) -> tuple[str, str]:
 
 
 def _page(values: Mapping[str, str], issues: list[Issue]) -> tuple[str, int, int]:
-    page = parse_number_path(values, "page", issues, largest=_LARGEST_PAGE)
-    size = parse_number_path(values, "size", issues, largest=_LARGEST_SIZE)
+    page = parse_number_path(values, "page", issues, largest=PAGE_MAX)
+    size = parse_number_path(values, "size", issues, largest=PAGE_SIZE_MAX)
     return values["namespace_name"], page, size
 
 
@@ -124,80 +124,57 @@ class _Operations:
         self._strict = strict
 
     def table(self) -> dict[str, dict[str, Operation]]:
-        """Return the operations by path and method, the busiest paths first."""
-        with_entries = "trigger-states" in self._extensions
-        trigger = Operation(
-            self.trigger_graph,
-            _graph,
-            reads(
-                models.TriggerGraphRequest,
-                check=_check_trigger if with_entries else None,
-                # A strict server reads them, to say that it refuses them.
-                ignored=frozenset() if with_entries or self._strict else frozenset({"states"}),
-            ),
-            read_idempotency_key if "idempotency" in self._extensions else _nothing,
-        )
-        enqueue = Operation(
-            self.enqueue_states,
-            _namespace,
-            reads(
-                models.EnqueueStatesRequest,
-                ignored=frozenset() if "lease" in self._extensions else frozenset({"lease_ms"}),
-            ),
-            read_wait if "wait" in self._extensions else _nothing,
-        )
-        state = f"{_NS}/state/{{state_id}}"
-        table = {
-            f"{_NS}/graph/{{graph_name}}/trigger": {"POST": trigger},
-            f"{_NS}/states/enqueue": {"POST": enqueue},
-            f"{state}/executed": {"POST": Operation(self.report_executed, _state, reads(models.ExecutedRequest))},
-            f"{state}/errored": {"POST": Operation(self.report_errored, _state, reads(models.ErroredRequest))},
-            f"{state}/secrets": {"GET": Operation(self.get_state_secrets, _state)},
-            f"{state}/prune": {"POST": Operation(self.prune_state, _state, reads(models.PruneRequest))},
-            f"{state}/re-enqueue-after": {"POST": Operation(self.requeue_state, _state, reads(models.RequeueRequest))},
-            f"{state}/manual-retry": {"POST": Operation(self.retry_state, _state, reads(models.ManualRetryRequest))},
-            f"{_NS}/graph/{{graph_name}}": {
-                "GET": Operation(self.get_graph, _graph),
-                "PUT": Operation(
-                    self.upsert_graph,
-                    _graph,
-                    reads(models.UpsertGraphRequest, check=check_fields),
-                    read_access,
-                    status=201,
-                ),
-            },
-            f"{_NS}/graphs/": {"GET": Operation(self.list_graphs, _namespace)},
-            f"{_NS}/nodes/": {
-                "GET": Operation(self.list_nodes, _namespace),
-                "PUT": Operation(self.register_nodes, _namespace, reads(models.RegisterNodesRequest)),
-            },
-            **self._of_a_run(),
-            f"{_NS}/runs/{{page}}/{{size}}": {"GET": Operation(self.list_runs, _page)},
-            f"{_NS}/states/run/{{run_id}}/graph": {"GET": Operation(self.get_run_graph, _run)},
-            f"{_NS}/graph/{{graph_name}}/run/{{run_id}}/node/{{node_id}}": {
-                "GET": Operation(self.get_state, _run_state)
-            },
-            "/v0/namespaces": {"GET": Operation(self.list_namespaces, extras=read_access)},
-            "/health": {"GET": Operation(self.get_health, public=True)},
-        }
-        if "lease" in self._extensions:
-            body = reads(models.RenewLeasesRequest, check=_check_renewal)
-            table[f"{_NS}/states/renew"] = {"POST": Operation(self.renew_leases, _namespace, body)}
-        if "batch-report" in self._extensions:
-            table[f"{_NS}/states/report"] = {"POST": Operation(self.report_states, _namespace, read_reports)}
-        if "delete-graph" in self._extensions:
-            table[f"{_NS}/graph/{{graph_name}}"]["DELETE"] = Operation(self.delete_graph, _graph)
+        """Return the operations by path and method, as the contract places them, the busiest paths first."""
+        table: dict[str, dict[str, Operation]] = {}
+        for name, operation in self._by_name().items():
+            place = OPERATIONS[name]
+            if place.extension is None or place.extension in self._extensions:
+                table.setdefault(place.path, {})[place.method] = replace(operation, status=place.status)
         return table
 
-    def _of_a_run(self) -> dict[str, dict[str, Operation]]:
-        # Before the list of runs, whose path is like theirs.
-        table: dict[str, dict[str, Operation]] = {}
-        if "cancel" in self._extensions:
-            table[f"{_NS}/runs/{{run_id}}/cancel"] = {"POST": Operation(self.cancel_run, _known_run)}
-        if "events" in self._extensions:
-            follow = Operation(self.stream_run_events, _known_run, extras=read_last_event_id)
-            table[_EVENTS] = {"GET": follow}
-        return table
+    def _by_name(self) -> dict[str, Operation]:
+        with_entries = TRIGGER_STATES in self._extensions
+        trigger = reads(
+            models.TriggerGraphRequest,
+            check=_check_trigger if with_entries else None,
+            # A strict server reads them, to say that it refuses them.
+            ignored=frozenset() if with_entries or self._strict else frozenset({"states"}),
+        )
+        claim = reads(
+            models.EnqueueStatesRequest,
+            ignored=frozenset() if LEASE in self._extensions else frozenset({"lease_ms"}),
+        )
+        key = read_idempotency_key if IDEMPOTENCY in self._extensions else _nothing
+        wait = read_wait if WAIT in self._extensions else _nothing
+        graph = reads(models.UpsertGraphRequest, check=check_fields)
+        return {
+            "trigger_graph": Operation(self.trigger_graph, _graph, trigger, key),
+            "enqueue_states": Operation(self.enqueue_states, _namespace, claim, wait),
+            "report_executed": Operation(self.report_executed, _state, reads(models.ExecutedRequest)),
+            "report_errored": Operation(self.report_errored, _state, reads(models.ErroredRequest)),
+            "get_state_secrets": Operation(self.get_state_secrets, _state),
+            "prune_state": Operation(self.prune_state, _state, reads(models.PruneRequest)),
+            "requeue_state": Operation(self.requeue_state, _state, reads(models.RequeueRequest)),
+            "retry_state": Operation(self.retry_state, _state, reads(models.ManualRetryRequest)),
+            "get_graph": Operation(self.get_graph, _graph),
+            "upsert_graph": Operation(self.upsert_graph, _graph, graph, read_access),
+            "delete_graph": Operation(self.delete_graph, _graph),
+            "list_graphs": Operation(self.list_graphs, _namespace),
+            "list_nodes": Operation(self.list_nodes, _namespace),
+            "register_nodes": Operation(self.register_nodes, _namespace, reads(models.RegisterNodesRequest)),
+            # Before the list of runs, whose path is like theirs.
+            "cancel_run": Operation(self.cancel_run, _known_run),
+            "stream_run_events": Operation(self.stream_run_events, _known_run, extras=read_last_event_id),
+            "list_runs": Operation(self.list_runs, _page),
+            "get_run_graph": Operation(self.get_run_graph, _run),
+            "get_state": Operation(self.get_state, _run_state),
+            "list_namespaces": Operation(self.list_namespaces, extras=read_access),
+            "get_health": Operation(self.get_health, public=True),
+            "renew_leases": Operation(
+                self.renew_leases, _namespace, reads(models.RenewLeasesRequest, check=_check_renewal)
+            ),
+            "report_states": Operation(self.report_states, _namespace, read_reports),
+        }
 
     async def get_health(self, _path: None, _body: None) -> models.HealthResponse:
         return models.HealthResponse(status="ok")
@@ -270,7 +247,7 @@ class _Operations:
             lease_ms=body.lease_ms,
             patience=None if wait is None else Patience(wait.seconds * 1_000, wait.gone),
         )
-        answer = response_bodies.claimed(namespace, claimed, with_context="context" in self._extensions)
+        answer = response_bodies.claimed(namespace, claimed, with_context=CONTEXT in self._extensions)
         return answer if wait is None else Reply(answer, wait.applied())
 
     async def renew_leases(self, namespace: str, body: models.RenewLeasesRequest) -> models.RenewLeasesResponse:
@@ -309,9 +286,7 @@ class _Operations:
 
     async def list_runs(self, path: tuple[str, int, int], _body: None) -> JsonObject:
         found = await self._service.list_runs(*path)
-        return await asyncio.to_thread(
-            response_bodies.runs, *path, found, with_cancellation="cancel" in self._extensions
-        )
+        return await asyncio.to_thread(response_bodies.runs, *path, found, with_cancellation=CANCEL in self._extensions)
 
     async def cancel_run(self, path: tuple[str, str], _body: None) -> models.CancelRunResponse:
         return response_bodies.cancelled(await self._service.cancel_run(*path))

@@ -8,8 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from exospherehost._rules.json_values import is_array, is_object
+from exospherehost_client.extensions import MARK
 
-MARK = "x-exosphere-extension"
 _COMPONENT = "#/components/"
 
 

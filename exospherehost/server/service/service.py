@@ -27,11 +27,9 @@ from exospherehost.server.service.context import Context
 from exospherehost.server.service.followers import Followers, RunUpdate
 from exospherehost.server.service.secret_rotation import list_doubtful, unreadable_graphs
 from exospherehost.server.service.waiting_claims import Attempt, Claimer, Patience, WaitingRoom
+from exospherehost_client.limits import BATCH_SIZE_MAX
 
 _log = logging.getLogger(__name__)
-
-LARGEST_CLAIM = 1_000
-"""The most states that one claim hands out."""
 
 
 class Service:
@@ -140,7 +138,7 @@ class Service:
         lease_ms: int | None = None,
         patience: Patience | None = None,
     ) -> Sequence[ClaimedRecord]:
-        """Hand out due states, at most :data:`LARGEST_CLAIM`.
+        """Hand out due states, at most the contract's :data:`BATCH_SIZE_MAX`.
 
         Args:
             namespace: The states' namespace.
@@ -149,7 +147,7 @@ class Service:
             lease_ms: How long they are held, in milliseconds; None for as long as it takes.
             patience: How long to wait while none is due; None for not at all.
         """
-        limit = min(batch_size, LARGEST_CLAIM)
+        limit = min(batch_size, BATCH_SIZE_MAX)
         if limit <= 0 or not node_names:
             return ()
         clock = self._context.clock

@@ -169,7 +169,7 @@ async def test_wait_returns_the_run(following_server: ServerThread, manager: Sta
     assert isinstance(run, Run)
     assert run.raise_for_status() is run
     assert (run.run_id, run.graph_name, run.status, run.node_count) == (run_id, "wide", "SUCCESS", 2 + 2 * WIDTH)
-    assert run.execution_summary.success == run.node_count
+    assert run.execution_summary["SUCCESS"] == run.node_count
 
 
 async def test_failed_run_is_returned_and_raises_where_that_is_asked_for(
@@ -209,7 +209,7 @@ async def test_states_are_read_and_retried(
     assert detail.inputs == {"number": "fails"}
     assert "boom" in (detail.error or "")
     assert again.id in {state.id for state in run.nodes}
-    assert run.execution_summary.retry_created >= 2
+    assert run.execution_summary["RETRY_CREATED"] >= 2
 
 
 async def test_runs_graphs_and_nodes_are_listed(

@@ -26,8 +26,8 @@ from exospherehost import (
 from exospherehost._runtime import poller
 from exospherehost._runtime.poller import FIRST_IDLE_WAIT, LONGEST_HOLD, Poller
 from exospherehost._runtime.stats import Counters
-from exospherehost._transport.extensions import LEASE, WAIT
 from exospherehost._transport.retry import Backoff
+from exospherehost_client.extensions import LEASE, WAIT
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked

@@ -16,7 +16,7 @@ from exospherehost._errors import APIConnectionError
 from exospherehost._runtime import poller as poller_module
 from exospherehost._runtime.poller import Poller
 from exospherehost._runtime.stats import Counters, RuntimeStats
-from exospherehost._transport.extensions import WAIT
+from exospherehost_client.extensions import WAIT
 from exospherehost_client.models import ClaimedState
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager

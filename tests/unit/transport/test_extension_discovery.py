@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from exospherehost._config import resolve_connection
-from exospherehost._transport.extensions import BATCH_REPORT, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT, ServiceMemory
+from exospherehost._transport.extensions import ServiceMemory
 from exospherehost._transport.httpx_carrier import HttpxCarrier
 from exospherehost._transport.retry import Backoff
 from exospherehost._transport.session import Session
+from exospherehost_client.extensions import BATCH_REPORT, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked

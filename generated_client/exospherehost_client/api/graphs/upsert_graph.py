@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from exospherehost_client import bodies
     from exospherehost_client.client import AuthenticatedClient
 
-_OK = frozenset({200, 201})
+_OK = frozenset({201})
 _ERRORS: ErrorModels = {
     400: (ErrorDetail,),
     401: (ErrorDetail,),

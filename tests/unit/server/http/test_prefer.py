@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exospherehost.server.http.prefer import LONGEST_WAIT, wanted_wait
+from exospherehost.server.http.prefer import wanted_wait
+from exospherehost_client.limits import WAIT_SECONDS_MAX
 
 
 @pytest.mark.parametrize(
@@ -15,8 +16,8 @@ from exospherehost.server.http.prefer import LONGEST_WAIT, wanted_wait
         (['wait="7"'], 7),
         (["wait=0"], 0),
         (["wait=007"], 7),
-        (["wait=31"], LONGEST_WAIT),
-        (["wait=" + "9" * 10_000], LONGEST_WAIT),
+        (["wait=31"], WAIT_SECONDS_MAX),
+        (["wait=" + "9" * 10_000], WAIT_SECONDS_MAX),
         (["respond-async, wait=3"], 3),
         (['x="a,wait=9"; y, wait=3'], 3),
         (["respond-async", "wait=3"], 3),
@@ -41,4 +42,4 @@ def test_the_wait_is_found_among_preferences(headers: list[str], seconds: int | 
 @given(st.lists(st.text(st.sampled_from('wait=5,;"\\ x'), max_size=40)))
 def test_whatever_is_sent_is_read(headers: list[str]) -> None:
     seconds = wanted_wait(headers)
-    assert seconds is None or 0 <= seconds <= LONGEST_WAIT
+    assert seconds is None or 0 <= seconds <= WAIT_SECONDS_MAX

@@ -1,0 +1,20 @@
+# generated from openapi/state-manager.yaml by scripts/generate.sh; do not edit
+"""The extensions that a service may offer beyond the contract, by name."""
+
+from typing import Final
+
+MARK: Final = "x-exosphere-extension"
+"""The key under which the document names the extension that an operation, a field or a header belongs to."""
+
+BATCH_REPORT: Final = "batch-report"
+CANCEL: Final = "cancel"
+CONTEXT: Final = "context"
+DELETE_GRAPH: Final = "delete-graph"
+EVENTS: Final = "events"
+IDEMPOTENCY: Final = "idempotency"
+LEASE: Final = "lease"
+TRIGGER_STATES: Final = "trigger-states"
+WAIT: Final = "wait"
+
+ALL: Final = frozenset({BATCH_REPORT, CANCEL, CONTEXT, DELETE_GRAPH, EVENTS, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT})
+"""Every extension of the document."""

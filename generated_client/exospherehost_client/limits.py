@@ -1,0 +1,25 @@
+# generated from openapi/state-manager.yaml by scripts/generate.sh; do not edit
+"""The bounds that the document sets on what is sent."""
+
+from typing import Final
+
+BATCH_SIZE_MAX: Final = 1000
+"""The most of `batch_size` that a server grants."""
+IDEMPOTENCY_KEY_MAX_LENGTH: Final = 255
+"""The most characters of `Idempotency-Key`."""
+IDEMPOTENCY_KEY_MIN_LENGTH: Final = 1
+"""The fewest characters of `Idempotency-Key`."""
+LEASE_MS_MAX: Final = 86400000
+"""The greatest value of `lease_ms`."""
+LEASE_MS_MIN: Final = 1000
+"""The least value of `lease_ms`."""
+PAGE_MAX: Final = 2147483647
+"""The most of `page` that a server grants."""
+PAGE_SIZE_MAX: Final = 1000
+"""The most of `size` that a server grants."""
+RENEWED_STATES_MAX_ITEMS: Final = 1000
+"""The most items of `state_ids`."""
+REPORTS_MAX_ITEMS: Final = 1000
+"""The most items of `reports`."""
+WAIT_SECONDS_MAX: Final = 30
+"""The most of `Prefer` that a server grants."""
