@@ -45,6 +45,7 @@ BOUNDS = {
     "maxLength": ("MAX_LENGTH", "The most characters of `{place}`."),
     "minItems": ("MIN_ITEMS", "The fewest items of `{place}`."),
     "maxItems": ("MAX_ITEMS", "The most items of `{place}`."),
+    "x-most-to-send": ("MAX", "The most of `{place}` to send in one request; a server may take more."),
     "x-maximum": ("MAX", "The most of `{place}` that a server grants."),
 }
 TAKEN_NAMES = ("Any", "Client", "Headers", "Model", "None", "RawResponse", "Request", "Response")

@@ -21,6 +21,9 @@ _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=KINDS, default=KINDS[0], help="what the tests' servers keep their data in")
+    parser.addoption(
+        "--adverse-repeats", type=int, default=1, help="how many processes tests/adverse tries each order of use in"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

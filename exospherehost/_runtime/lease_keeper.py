@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from exospherehost._errors import APIError, APIStatusError
 from exospherehost._transport.session import Session
 from exospherehost_client.extensions import LEASE
-from exospherehost_client.limits import RENEWED_STATES_MAX_ITEMS
+from exospherehost_client.limits import RENEWED_STATES_MAX
 
 logger = logging.getLogger(__name__)
 
@@ -74,5 +74,5 @@ class LeaseKeeper:
 
 def _parts(state_ids: Iterable[str]) -> Iterable[list[str]]:
     ordered = list(state_ids)
-    most = RENEWED_STATES_MAX_ITEMS
+    most = RENEWED_STATES_MAX
     return (ordered[start : start + most] for start in range(0, len(ordered), most))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from exospherehost._config import ConnectionSettings
 from exospherehost._transport.carrier import Carrier
+from exospherehost._transport.lasting_import import import_lastingly
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ def fastest_carrier(settings: ConnectionSettings, uri: str, user_agent: str) -> 
     reason = _beyond_pyreqwest(settings, uri)
     if reason is None:
         try:
+            import_lastingly("pyreqwest._pyreqwest")
             from exospherehost._transport.pyreqwest_carrier import PyreqwestCarrier  # noqa: PLC0415
 
             fast = PyreqwestCarrier(settings, uri, user_agent)

@@ -17,8 +17,8 @@ PAGE_MAX: Final = 2147483647
 """The most of `page` that a server grants."""
 PAGE_SIZE_MAX: Final = 1000
 """The most of `size` that a server grants."""
-RENEWED_STATES_MAX_ITEMS: Final = 1000
-"""The most items of `state_ids`."""
+RENEWED_STATES_MAX: Final = 1000
+"""The most of `state_ids` to send in one request; a server may take more."""
 REPORTS_MAX_ITEMS: Final = 1000
 """The most items of `reports`."""
 WAIT_SECONDS_MAX: Final = 30

@@ -581,7 +581,7 @@ class SecretsResponse(WireModel):
 class RenewLeasesRequest(WireModel):
     """Leases to renew."""
 
-    state_ids: Annotated[list[str], Field(max_length=1000)]
+    state_ids: list[str]
     """Ids of claimed states."""
     lease_ms: Annotated[int, Field(ge=1000, le=86400000)]
     """The new length of each lease, milliseconds from now."""

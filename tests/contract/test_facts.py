@@ -23,7 +23,7 @@ CHANGES = {
     "x-maximum: 30\n": "x-maximum: 7\n",
     "x-limit: BATCH_SIZE\n          x-maximum: 1000": "x-limit: BATCH_SIZE\n          x-maximum: 2",
     "x-limit: PAGE_SIZE\n        x-maximum: 1000": "x-limit: PAGE_SIZE\n        x-maximum: 5",
-    "x-limit: RENEWED_STATES\n          maxItems: 1000": "x-limit: RENEWED_STATES\n          maxItems: 3",
+    "x-limit: RENEWED_STATES\n          x-most-to-send: 1000": "x-limit: RENEWED_STATES\n          x-most-to-send: 3",
     "x-limit: REPORTS\n          maxItems: 1000": "x-limit: REPORTS\n          maxItems: 4",
     # The constant stays; another one would end the import of who uses it, which a type checker shows too.
     "x-exosphere-extension: delete-graph\n": "x-exosphere-extension: delete_graph\n",
@@ -33,6 +33,7 @@ PROGRAM = """
 import asyncio, json, sys
 import httpx
 from exospherehost import BaseNode, ConfigurationError, GraphNodeModel, InvalidTriggerError, Runtime, StateManager
+from exospherehost._runtime import lease_keeper
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost.server.domain.ids import parse_state_id
 
@@ -70,14 +71,12 @@ with ServerThread(ServerSettings(api_key="key", database=sys.argv[1], port=0)) a
         said["claimed"] = claimed.json()["count"]
         too_long = http.post(f"{base}/states/enqueue", json={**claim, "lease_ms": 3_600_001})
         said["lease"] = too_long.json()["detail"][0]["msg"]
-        ids = [state["state_id"] for state in claimed.json()["states"]]
-        renewal = {"state_ids": ids * 2, "lease_ms": 5_000}
-        said["renewal"] = http.post(f"{base}/states/renew", json=renewal).json()["detail"][0]["msg"]
         reports = {"reports": [{"state_id": "x", "executed": {"outputs": []}}] * 5}
         said["reports"] = http.post(f"{base}/states/report", json=reports).json()["detail"][0]["msg"]
         said["page"] = http.get(f"{base}/runs/1/6").json()["detail"][0]["msg"]
         served = json.dumps(http.get(f"{server.url}/openapi.json").json())
         said["document"] = '"x-exosphere-extension": "delete_graph"' in served
+    said["renewal"] = [len(part) for part in lease_keeper._parts("abcde")]
     said["old id"] = parse_state_id("0" * 24)
     said["new id"] = parse_state_id("g" * 24)
 try:
@@ -133,7 +132,7 @@ def test_bounds_of_a_claim_follow(said: dict[str, Any]) -> None:
 
 
 def test_bounds_of_batches_and_pages_follow(said: dict[str, Any]) -> None:
-    assert "at most 3 items" in said["renewal"]
+    assert said["renewal"] == [3, 2]
     assert "at most 4 items" in said["reports"]
     assert "from 1 to 5" in said["page"]
 

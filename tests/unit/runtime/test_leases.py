@@ -16,7 +16,7 @@ from exospherehost._runtime import lease_keeper
 from exospherehost._runtime.lease_keeper import LeaseKeeper
 from exospherehost._runtime.reporter import CONCURRENT_REPORTS
 from exospherehost._transport.httpx_carrier import MAX_CONNECTIONS
-from exospherehost_client.limits import RENEWED_STATES_MAX_ITEMS
+from exospherehost_client.limits import RENEWED_STATES_MAX
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager, offering
 from tests._support.http_service import DROP, Answer, Asked
@@ -446,7 +446,7 @@ async def test_many_leases_are_renewed_in_parts(monkeypatch: pytest.MonkeyPatch)
 
     _, lost = await keep(renewals, held, 1, monkeypatch)
 
-    assert [len(part) for part in renewals.asked] == [RENEWED_STATES_MAX_ITEMS, RENEWED_STATES_MAX_ITEMS, 500]
+    assert [len(part) for part in renewals.asked] == [RENEWED_STATES_MAX, RENEWED_STATES_MAX, 500]
     assert {state_id for part in renewals.asked for state_id in part} == set(held)
     assert lost == [("s7", 7), ("s2400", 2400)]
 
