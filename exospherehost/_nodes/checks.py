@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from exospherehost._errors import ConfigurationError
-from exospherehost._nodes.node import MODELS, BaseNode, Execution
+from exospherehost._nodes.node import BaseNode, Execution
+from exospherehost._nodes.node_models import MODELS
 
 
 def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
@@ -32,6 +33,7 @@ def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
         problems.extend(_execution_problems(node))
         for name in MODELS:
             problems.extend(_model_problems(node, name))
+            problems.extend(_misspelt_model(node, name))
     if problems:
         raise ConfigurationError("these nodes cannot be registered:\n- " + "\n- ".join(problems))
 
@@ -95,6 +97,14 @@ def _model_problems(node: type[BaseNode], name: str) -> list[str]:
         for field_name, field in model.model_fields.items()
         if field.annotation is not str
     ]
+
+
+def _misspelt_model(node: type[BaseNode], name: str) -> list[str]:
+    singular = name.removesuffix("s")
+    model = getattr(node, singular, None)
+    if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+        return []
+    return [f"{node.__name__}.{singular} is a model that no node has; name it {name}"]
 
 
 def _spelled(annotation: Any) -> str:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from exospherehost._errors import ConfigurationError
-from exospherehost._redaction import MASK
+from exospherehost._nodes.node_models import models_in_brackets, protect
 
 InputsT = TypeVar("InputsT", default=Any)
 OutputsT = TypeVar("OutputsT", default=Any)
 SecretsT = TypeVar("SecretsT", default=Any)
-
-MODELS = ("Inputs", "Outputs", "Secrets")
 
 LONGEST_TIMEOUT = 31_536_000
 """A year, in seconds."""
@@ -92,7 +89,27 @@ class NodeContext(NamedTuple):
 
 
 class _Undeclared(BaseModel):
-    """Stands for a model that a node does not declare; declare it to use its fields."""
+    """Stands for a model that a node does not declare."""
+
+    _model: ClassVar[str]
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"the node declares no {self._model}, so self.{self._model.lower()} has no {name!r}; "
+            f"declare `class {self._model}(BaseModel)` with `{name}: str` in the node"
+        )
+
+
+class _NoInputs(_Undeclared):
+    _model = "Inputs"
+
+
+class _NoOutputs(_Undeclared):
+    _model = "Outputs"
+
+
+class _NoSecrets(_Undeclared):
+    _model = "Secrets"
 
 
 class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
@@ -110,35 +127,29 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
     The runtime makes one instance for each state, so attributes are never shared between states.
 
     Attributes:
-        inputs: the state's inputs, an instance of `Inputs`; there during `execute`.
-        secrets: the state's secrets, an instance of `Secrets`; there during `execute`.
+        inputs: the state's inputs, an instance of `Inputs`; None before `execute`.
+        secrets: the state's secrets, an instance of `Secrets`; None before `execute`.
         context: the state's ids, its deadline, and what the runtime shares; there during `execute`.
         execution: time-out, concurrency and kind of execution, for the class.
     """
 
-    Inputs: ClassVar[type[BaseModel]] = _Undeclared
-    Outputs: ClassVar[type[BaseModel]] = _Undeclared
-    Secrets: ClassVar[type[BaseModel]] = _Undeclared
+    Inputs: ClassVar[type[BaseModel]] = _NoInputs
+    Outputs: ClassVar[type[BaseModel]] = _NoOutputs
+    Secrets: ClassVar[type[BaseModel]] = _NoSecrets
 
     execution: ClassVar[Execution] = Execution()
 
-    inputs: InputsT
-    secrets: SecretsT
+    inputs: InputsT = cast("InputsT", None)
+    secrets: SecretsT = cast("SecretsT", None)
     context: NodeContext
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        secrets = cls.__dict__.get("Secrets")
-        if inspect.isclass(secrets) and issubclass(secrets, BaseModel):
-            # Here, so that it holds in every process that imports the node.
-            secrets.__repr_args__ = _masked_repr_args  # type: ignore[method-assign]
-        # The class's own bases only: a parent's models are inherited, and a class between may have replaced them.
-        for base in vars(cls).get("__orig_bases__", ()):
-            if get_origin(base) is not BaseNode:
-                continue
-            for name, model in zip(MODELS, get_args(base), strict=False):
-                if inspect.isclass(model) and issubclass(model, BaseModel) and name not in vars(cls):
-                    setattr(cls, name, model)
+        for name, model in models_in_brackets(cls, BaseNode).items():
+            if name not in vars(cls):
+                setattr(cls, name, model)
+        # Here, so that it holds in every process that imports the node.
+        protect(cls.Secrets)
 
     @abstractmethod
     def execute(self) -> OutputsT | Sequence[OutputsT] | Awaitable[OutputsT | Sequence[OutputsT] | None] | None:
@@ -153,10 +164,6 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
             ReQueueAfterSignal: to have the state run again after a delay.
             Exception: anything else fails the state, and the graph's retry policy decides.
         """
-
-
-def _masked_repr_args(self: BaseModel) -> Iterator[tuple[str, str]]:
-    return ((name, MASK) for name in type(self).model_fields)
 
 
 def declares_secrets(node: type[BaseNode]) -> bool:

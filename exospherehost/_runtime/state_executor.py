@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from exospherehost._errors import APIError
 from exospherehost._nodes.node import BaseNode, NodeContext, declares_secrets
+from exospherehost._nodes.node_models import protect
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
 from exospherehost._redaction import Redactor, describe_exception, describe_refusal, validated
 from exospherehost._runtime import outcomes
@@ -54,6 +55,8 @@ class _Node:
 
     def __init__(self, node: type[BaseNode]) -> None:
         self.make = node
+        # A class may have been given other models after it was made.
+        protect(node.Secrets)
         self.inputs = node.Inputs.__pydantic_validator__.validate_python
         self.secrets = node.Secrets.__pydantic_validator__.validate_python
         self.has_secrets = declares_secrets(node)
