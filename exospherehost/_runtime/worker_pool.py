@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 from exospherehost._nodes.node import BaseNode
 from exospherehost._runtime import outcomes
 from exospherehost._runtime.outbox import Outbox
 from exospherehost._runtime.outcomes import Outcome, handed_back, log_fields
+from exospherehost._runtime.own_context import in_own_context
 from exospherehost._runtime.stats import Counters
 from exospherehost_client.models import ClaimedState
 
@@ -30,7 +31,7 @@ _SMOOTHING = 0.1
 class Executes(Protocol):
     """What executes a state."""
 
-    async def execute(self, state: ClaimedState, is_given_up: Callable[[], bool]) -> Outcome:
+    def execute(self, state: ClaimedState, is_given_up: Callable[[], bool]) -> Coroutine[Any, Any, Outcome]:
         """Execute a state to its outcome, or let the cancellation out by which it has been given up."""
         ...
 
@@ -266,7 +267,7 @@ class WorkerPool:
     async def _execute(self, state: ClaimedState) -> Outcome:
         began = time.monotonic()
         try:
-            outcome = await self._executor.execute(state, lambda: self._has_given_up(state.state_id))
+            outcome = await in_own_context(self._executor.execute(state, lambda: self._has_given_up(state.state_id)))
         except Exception as error:
             # Nothing of the state's own gets here, so this is a fault of this package: it must be seen.
             fields = log_fields(self._namespace, state)

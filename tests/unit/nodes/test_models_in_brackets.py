@@ -104,15 +104,13 @@ def test_an_unknown_name_in_quotes_is_refused_when_the_class_is_made() -> None:
         class Leaf(BaseNode["In", "Missing"]): ...  # type: ignore[name-defined]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "named"), [(str, "str"), (dict[str, str], r"dict\[str, str\]"), (In | Out, "In | Out")]
-)
+@pytest.mark.parametrize(("wrong", "named"), [(str, "str"), (dict[str, str], "dict[str, str]"), (In | Out, "In | ")])
 def test_what_is_no_model_is_refused_when_the_class_is_made(wrong: Any, named: str) -> None:
     with pytest.raises(ConfigurationError, match=r"Leaf: Inputs in the brackets is .*name a model there") as caught:
 
         class Leaf(BaseNode[wrong, Out]): ...
 
-    assert named.split(" ")[0] in str(caught.value)
+    assert named in str(caught.value)
 
 
 @pytest.mark.parametrize("singular", ["Input", "Output", "Secret"])
