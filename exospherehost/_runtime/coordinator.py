@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
 
 from exospherehost._nodes.node import BaseNode
 from exospherehost._runtime.journal import Journal, JournalError
 from exospherehost._runtime.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper
 from exospherehost._runtime.outcomes import Outcome, handed_back, log_fields
+from exospherehost._runtime.own_tasks import start_own_task
 from exospherehost._runtime.poller import Claim, Poller
 from exospherehost._runtime.reporter import Reporter
 from exospherehost._runtime.stats import Counters
@@ -92,11 +93,11 @@ class Coordinator:
         """
         if self._journal is not None:
             self._recover(self._journal)
-        claiming = _named("claims", self._claim_on())
-        stop = _named("stop", stop_asked.wait())
-        background: list[asyncio.Task[Any]] = [claiming, _named("reporter", self._reporter.run())]
+        claiming = start_own_task(self._claim_on(), "claims")
+        stop = start_own_task(stop_asked.wait(), "stop")
+        background: list[asyncio.Task[Any]] = [claiming, start_own_task(self._reporter.run(), "reporter")]
         if self._keeper is not None:
-            background.append(_named("leases", self._keeper.run()))
+            background.append(start_own_task(self._keeper.run(), "leases"))
         workers = self._workers.start()
         try:
             ended, _ = await asyncio.wait((stop, *background, *workers), return_when=asyncio.FIRST_COMPLETED)
@@ -192,7 +193,7 @@ class Coordinator:
             # A held claim would overlook a node that is left out and has room again meanwhile.
             may_hold = len(nodes) == self._count_of_nodes
             # In a task of its own, because a claim that is broken off may have taken states already.
-            self._claim = asyncio.ensure_future(self._poller.claim(nodes, room, may_hold=may_hold))
+            self._claim = start_own_task(self._poller.claim(nodes, room, may_hold=may_hold), "claim")
             claim = await asyncio.shield(self._claim)
             states = self._accepted(claim.states)
             if states and self._journal is not None:
@@ -278,7 +279,7 @@ class Coordinator:
             self._reporter.submit_now(outcome)
             return
         # Recorded first even then: what may have been delivered is never to be handed back.
-        recording = asyncio.ensure_future(self._record_and_deliver(self._journal, outcome))
+        recording = start_own_task(self._record_and_deliver(self._journal, outcome), "record")
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
 
@@ -303,7 +304,3 @@ class Coordinator:
     async def _journal_works_again(self) -> bool:
         await asyncio.sleep(_JOURNAL_FAULTS.wait(self._journal_faults))
         return self._journal is None or await self._record(self._journal.probe())
-
-
-def _named(name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    return asyncio.create_task(work, name=f"exospherehost-{name}")

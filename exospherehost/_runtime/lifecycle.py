@@ -91,14 +91,19 @@ async def run_runtime(
             lease=plan.lease,
             journal=journal,
         )
+        ended_by = "stop"
         try:
             await crew.run(stop_asked, plan.grace_period)
+        except asyncio.CancelledError:
+            ended_by = "cancellation"
+            raise
         finally:
             stats = counters.snapshot()
             logger.info(
-                "event=runtime_ended runtime=%s claimed=%d succeeded=%d errored=%d pruned=%d requeued=%d "
+                "event=runtime_ended runtime=%s by=%s claimed=%d succeeded=%d errored=%d pruned=%d requeued=%d "
                 "refused=%d lost_leases=%d undelivered=%d",
                 plan.name,
+                ended_by,
                 stats.claimed,
                 stats.succeeded,
                 stats.errored,

@@ -13,6 +13,7 @@ from exospherehost._errors import APIError, APIStatusError
 from exospherehost._redaction import describe_refusal
 from exospherehost._runtime import outcomes
 from exospherehost._runtime.outcomes import Outcome
+from exospherehost._runtime.own_tasks import start_own_task
 from exospherehost._runtime.stats import Counters
 from exospherehost._transport.retry import Backoff, is_transient, is_transient_status, never_reached_the_service
 from exospherehost._transport.session import Session
@@ -255,7 +256,7 @@ class Reporter:
 
     def _open_lane(self) -> None:
         self._lanes += 1
-        delivery = asyncio.create_task(self._deliver_on(), name="exospherehost-report")
+        delivery = start_own_task(self._deliver_on(), "report")
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._lane_ended)
 

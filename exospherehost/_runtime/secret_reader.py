@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from exospherehost._runtime.own_tasks import start_own_task
 from exospherehost._transport.session import Session
 from exospherehost_client.models import ClaimedState
 
@@ -52,7 +53,7 @@ class SecretReader:
         if known is None or now - known.began > FRESH_SECONDS or _has_failed(known.reading):
             if len(self._reads) >= _MOST_KEPT:
                 self._reads.clear()
-            known = _Read(now, asyncio.ensure_future(self._session.get_secrets(state.state_id)))
+            known = _Read(now, start_own_task(self._session.get_secrets(state.state_id), "secrets"))
             self._reads[key] = known
         # Several states wait for one reading: one that is cancelled must not end it for the others.
         return await asyncio.shield(known.reading)

@@ -81,6 +81,7 @@ class WorkerPool:
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self._stopping = False
+        self._life: asyncio.Task[Any] | None = None
 
     # ---- room ----------------------------------------------------------------------------------
 
@@ -169,6 +170,8 @@ class WorkerPool:
 
     def start(self) -> list[asyncio.Task[None]]:
         """Start the workers; their tasks end when they are cancelled."""
+        self._life = asyncio.current_task()
+        # Listed by `asyncio.all_tasks`, unlike the runtime's own tasks, so that a debugger shows what is executed.
         self._tasks = [
             asyncio.create_task(self._work(), name=f"exospherehost-worker-{number}") for number in range(self._count)
         ]
@@ -288,7 +291,9 @@ class WorkerPool:
 
     def _has_given_up(self, state_id: str) -> bool:
         """Tell whether it is from here that an execution has been cancelled."""
-        return self._stopping or state_id in self._lost
+        # Whoever cancels the runtime's task may cancel workers and what nodes have started too, as `asyncio.run` does.
+        is_ending = self._life is not None and self._life.cancelling() > 0
+        return self._stopping or is_ending or state_id in self._lost
 
     async def _forget_cancellation(self, task: asyncio.Task[None]) -> None:
         """Have a worker go on after a cancellation that was of its state: a lost lease, or the node's own doing."""

@@ -36,7 +36,8 @@ def state_manager(loop_factory: Callable[[], asyncio.AbstractEventLoop] | None =
         async with StateManager("ns", URI, KEY) as manager:
             await manager.list_nodes()
 
-    asyncio.Runner(loop_factory=loop_factory).run(use())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(use())
 
 
 def runtime() -> None:

@@ -263,7 +263,7 @@ async def test_end_is_logged_with_counts(service: FakeStateManager, caplog: pyte
 
     (line,) = [record.getMessage() for record in caplog.records if "event=runtime_ended" in record.getMessage()]
     assert line == (
-        "event=runtime_ended runtime=test-runtime claimed=8 succeeded=3 errored=2 pruned=1 requeued=2 "
+        "event=runtime_ended runtime=test-runtime by=stop claimed=8 succeeded=3 errored=2 pruned=1 requeued=2 "
         "refused=0 lost_leases=0 undelivered=0"
     )
 
