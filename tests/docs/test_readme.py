@@ -15,12 +15,13 @@ import click
 import pytest
 
 import exospherehost
-from exospherehost import _config
+from exospherehost import GraphNodeModel, SyncStateManager, _config
 from exospherehost.cli.app import cli
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost_client.api.nodes import list_nodes, register_nodes
 from exospherehost_client.client import AuthenticatedClient
 from exospherehost_client.models import NodeRegistration, RegisterNodesRequest
+from tests._support.command import Command
 from tests._support.eventually import eventually_sync
 from tests._support.runtimes import KEY
 from tests.docs.markdown import Block, blocks, commands, local_links, variables
@@ -132,6 +133,29 @@ def test_quick_start_says_hello_under_dev(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "Hello, Ada!" in done.stdout
+
+
+def test_the_same_file_serves_its_runtime_under_run(server: ServerThread, tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(PYTHON[0].text)
+    environment = {"EXOSPHERE_STATE_MANAGER_URI": server.url, "EXOSPHERE_API_KEY": KEY}
+
+    with Command("run", "hello:runtime", folder=tmp_path, environment=environment) as command:
+        command.wait_for("event=runtime_started")
+        with SyncStateManager("demo", server.url, KEY) as manager:
+            greet = GraphNodeModel(node_name="Greet", namespace="demo", identifier="greet", inputs={"name": "Ada"})
+            manager.upsert_graph("greetings", graph_nodes=[greet], secrets={})
+            manager.wait(manager.trigger("greetings", inputs={})["run_id"]).raise_for_status()
+        command.process.send_signal(signal.SIGINT)
+        assert command.wait() == 0
+        assert "Hello, Ada!" in command.output
+
+
+def test_the_quick_start_is_short_before_its_first_result() -> None:
+    assert len([line for line in PYTHON[0].text.splitlines() if line.strip()]) < 25
+
+
+def test_the_page_is_short() -> None:
+    assert 150 <= len(README.splitlines()) <= 250
 
 
 @pytest.mark.parametrize("tool", ["mypy", "pyright"])
