@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from exospherehost._rules.model import GraphSpec, NodeSpec
 from exospherehost._rules.state_inputs import ChildPlan, plan_child
@@ -18,18 +19,32 @@ from exospherehost.server.domain.store import Reader
 from exospherehost.server.security.secret_box import SecretBox
 
 _CACHED_VERSIONS = 512
+_GRANTED = "granted_secrets"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
-    """A graph version as the rules want it."""
+    """A graph version as the rules want it.
+
+    Attributes:
+        graph: The version itself.
+        topology: What follows what in it.
+        sealed_secrets: Its secrets by name, sealed.
+        granted: The secrets that each node, by name and namespace, declared when the version was put. None in a version
+            of an older server, which did not keep them.
+    """
 
     graph: GraphSpec
     topology: Topology
     sealed_secrets: Mapping[str, str]
+    granted: Mapping[tuple[str, str], frozenset[str]] | None = None
     _plans: dict[str, tuple[NodeRecord, ChildPlan]] = field(
         default_factory=dict[str, tuple[NodeRecord, ChildPlan]], compare=False, repr=False
     )
+
+    def grants(self, node: NodeRecord, name: str) -> bool:
+        """Return whether a node's states may be given a secret."""
+        return self.granted is None or name in self.granted.get((node.name, node.namespace), ())
 
     def plan(self, identifier: str, registered: NodeRecord | None) -> ChildPlan:
         """Return how to make the inputs of the states at a node, as it is registered now.
@@ -65,7 +80,7 @@ class VersionCache:
     def add(self, version: VersionRecord) -> LoadedVersion:
         """Keep a version that has just been read."""
         graph = GraphSpec.from_json(version.document)
-        loaded = LoadedVersion(graph, Topology(graph), version.secrets)
+        loaded = LoadedVersion(graph, Topology(graph), version.secrets, _granted(version))
         with self._lock:
             self._loaded[version.id] = loaded
             if len(self._loaded) > _CACHED_VERSIONS:
@@ -90,6 +105,19 @@ class Context:
     random: Callable[[], float] = random.random
     ids: IdFactory = field(default_factory=IdFactory)
     versions: VersionCache = field(default_factory=VersionCache)
+
+
+def granted_secrets(nodes: Iterable[NodeRecord]) -> dict[str, Any]:
+    """Return what a version keeps of its nodes' secrets, as a part of its document.
+
+    Frozen, so that a node which is registered anew with more names, perhaps by another tenant, is given nothing more.
+    """
+    return {_GRANTED: [[node.name, node.namespace, list(node.secrets)] for node in nodes if node.secrets]}
+
+
+def _granted(version: VersionRecord) -> dict[tuple[str, str], frozenset[str]] | None:
+    kept = version.document.get(_GRANTED)
+    return None if kept is None else {(name, namespace): frozenset(names) for name, namespace, names in kept}
 
 
 def node_spec(node: NodeRecord) -> NodeSpec:

@@ -11,7 +11,7 @@ from exospherehost.server.domain.clock import as_datetime, as_epoch_ms
 from exospherehost.server.domain.errors import ServiceError
 from exospherehost.server.domain.records import GraphRecord
 from exospherehost.server.domain.store import Reader, UnitOfWork
-from exospherehost.server.service.context import Context, node_spec
+from exospherehost.server.service.context import Context, granted_secrets, node_spec
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def put(unit: UnitOfWork, context: Context, graph: GraphSpec, secrets: Mapping[s
         version_id=context.ids.new_id(),
         namespace=graph.namespace,
         name=graph.name,
-        document=graph.to_json(),
+        document=graph.to_json() | granted_secrets(found.values()),
         # Sealed within the unit: one that follows a rotation of the key uses the new one.
         secrets=context.secret_box.seal_all(secrets),
         errors=errors,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exospherehost._rules.model import Status
 from exospherehost._rules.transitions import STATE_NOT_FOUND
 from exospherehost.server.domain.errors import ServiceError
 from exospherehost.server.domain.records import RunListing, RunRecord, StateOutline, StateRecord
@@ -89,27 +90,31 @@ def state_in_run(reader: Reader, namespace: str, graph_name: str, run_id: str, s
 
 
 def secrets_of_state(reader: Reader, context: Context, namespace: str, state_id: str) -> dict[str, str]:
-    """Return, in clear, those secrets of a state's graph that its node declares.
+    """Return, in clear, those secrets of a state's graph that its node declared when the graph was put.
 
-    Values are those of the graph's last valid version, so that one can be replaced while runs go on; what that
-    version no longer has comes from the version that the run was triggered with.
+    Only while the state is held by a claim. Values are those of the graph's last valid version, so that one can be
+    replaced while runs go on; what that version no longer has comes from the version that the run was triggered with.
 
     Raises:
-        ServiceError: The state is unknown here, or a secret cannot be decrypted (404).
+        ServiceError: The state is unknown here, is not QUEUED, or a secret cannot be decrypted (404).
     """
     state = reader.find_state(state_id)
     if state is None or state.namespace != namespace:
         raise _not_found()
+    if state.status != Status.QUEUED:
+        raise ServiceError(404, f"The state is {state.status}: only a claimed state is given secrets")
     node = reader.find_nodes([(state.node_name, state.namespace)]).get((state.node_name, state.namespace))
     if node is None or not node.secrets:
         return {}
     run = reader.get_run(state.run_key)
-    sealed = dict(context.versions.get(reader, run.version_id).sealed_secrets)
+    version = context.versions.get(reader, run.version_id)
+    names = [name for name in node.secrets if version.grants(node, name)]
+    sealed = dict(version.sealed_secrets)
     graph = reader.find_graph(run.namespace, run.graph_name)
     if graph is not None and graph.valid_version_id is not None:
         sealed |= context.versions.get(reader, graph.valid_version_id).sealed_secrets
     try:
-        return {name: context.secret_box.open(sealed[name]) for name in node.secrets if name in sealed}
+        return {name: context.secret_box.open(sealed[name]) for name in names if name in sealed}
     except Undecryptable as error:
         _log.error("event=secret_undecryptable namespace=%s graph=%s", run.namespace, run.graph_name)
         raise ServiceError(404, "The secrets cannot be read: they were stored under another key") from error

@@ -15,7 +15,7 @@ from tests._support.databases import Database
 from tests._support.service import Api, connect, good, registration
 
 
-def test_a_state_is_given_the_secrets_that_its_node_declares_whatever_its_status(api: Api) -> None:
+def test_a_claimed_state_is_given_the_secrets_that_its_node_declares(api: Api) -> None:
     api.register(registration("Step", [], ["y"], ["one", "absent-later", "one"]), registration("Plain", [], ["y"]))
     api.graph(
         "g",
@@ -28,8 +28,42 @@ def test_a_state_is_given_the_secrets_that_its_node_declares_whatever_its_status
     expected = {"secrets": {"one": "erste", "absent-later": "dritte"}}
     assert good(api.get(f"/state/{state['state_id']}/secrets")) == expected
     api.executed(state)
-    assert good(api.get(f"/state/{state['state_id']}/secrets")) == expected
     assert good(api.get(f"/state/{api.claim_one('Plain')['state_id']}/secrets")) == {"secrets": {}}
+
+
+def test_only_a_claimed_state_is_given_secrets(api: Api) -> None:
+    api.register(registration("Step", [], ["y"], ["token"]))
+    api.graph("g", api.node("a"), secrets={"token": "v"}, retry_policy={"max_retries": 1})
+    run = api.trigger("g")
+    (waiting,) = api.states(run)
+    refused = api.get(f"/state/{waiting['id']}/secrets")
+    assert (refused.status_code, "CREATED" in refused.json()["detail"]) == (404, True)
+    state_id = api.claim_one()["state_id"]
+    good(api.report(state_id, "errored", {"error": "e"}))
+    # Not after its end either, when a new value may have come meanwhile.
+    api.graph("g", api.node("a"), secrets={"token": "new"})
+    ended = api.get(f"/state/{state_id}/secrets")
+    assert (ended.status_code, "RETRY_CREATED" in ended.json()["detail"]) == (404, True)
+    assert "new" not in ended.text
+
+
+def test_a_node_that_is_registered_anew_with_more_names_is_given_nothing_more(api: Api) -> None:
+    other = api.in_namespace("other-tenant")
+    other.register(registration("Step", [], ["y"], ["shared"]))
+    node = {"node_name": "Step", "namespace": "other-tenant", "identifier": "a", "inputs": {}}
+    api.graph("g", node, secrets={"shared": "s", "private": "p"})
+    other.register(registration("Step", [], ["y"], ["shared", "private"]))
+    api.trigger("g")
+    state = other.claim_one()
+    assert good(other.get(f"/state/{state['state_id']}/secrets")) == {"secrets": {"shared": "s"}}
+    # Whoever puts the graph again has seen what the node declares now.
+    api.graph("g", node, secrets={"shared": "s", "private": "p"})
+    api.trigger("g")
+    later = other.claim_one()
+    assert good(other.get(f"/state/{later['state_id']}/secrets")) == {"secrets": {"shared": "s", "private": "p"}}
+    # A node that declares less is given less.
+    other.register(registration("Step", [], ["y"], ["private"]))
+    assert good(other.get(f"/state/{later['state_id']}/secrets")) == {"secrets": {"private": "p"}}
 
 
 def test_a_secret_replaced_while_a_run_goes_on_is_given_anew(api: Api) -> None:
