@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+import textwrap
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from exospherehost._redaction import MASK, MAX_ERROR_LENGTH, Redactor, describe_exception
@@ -24,6 +30,9 @@ SPELLINGS = {
     "percent-encoded path": quote,
     "form": lambda value: urlencode({"v": value}),
     "inside a repr": lambda value: repr({"key": [value]}),
+    "JSON in JSON": lambda value: json.dumps({"body": json.dumps({"key": value})}),
+    "JSON with escaped slashes": lambda value: json.dumps(value).replace("/", "\\/"),
+    "bytes": lambda value: repr(value.encode()),
 }
 
 
@@ -124,3 +133,102 @@ def test_value_cut_by_the_bound_of_the_text_leaves_nothing() -> None:
         text = describe_exception(RuntimeError("x" * (half - shift) + PLAIN + "y" * 40_000), Redactor([PLAIN]))
         assert "sk-" not in text
         assert "5e" not in text
+
+
+@pytest.mark.parametrize("value", [PLAIN, AWKWARD], ids=["plain", "awkward"])
+@pytest.mark.parametrize("user", ["", "u", "us", "user"])
+def test_basic_authentication_is_replaced(value: str, user: str) -> None:
+    for encode in (b64encode, urlsafe_b64encode):
+        header = encode(f"{user}:{value}".encode()).decode()
+
+        text = Redactor([value])(f"Authorization: Basic {header}, sent")
+
+        assert MASK in text
+        assert header[-8:-4] not in text
+        assert text.endswith(", sent")
+
+
+@pytest.mark.parametrize("width", [9, 14, 30])
+def test_a_value_that_a_text_has_wrapped_is_replaced(width: int) -> None:
+    value = "".join(f"{number:03d}" for number in range(100, 140))
+    wrapped = "\n    ".join(textwrap.wrap(value, width))
+
+    assert Redactor([value])(f"token = {wrapped};") == f"token = {MASK};"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("test", "the contest tested a latest test_file"), ("1", "line 12 of v1_1")]
+)
+def test_a_short_value_within_a_word_is_left(value: str, text: str) -> None:
+    assert Redactor([value])(text) == text
+
+
+def test_the_numbers_of_lines_are_left() -> None:
+    def fail() -> None:
+        raise ValueError("1 is wrong")
+
+    number = str(fail.__code__.co_firstlineno + 1)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - any will do
+        fail()
+
+    text = describe_exception(caught.value, Redactor([number, "1"]))
+
+    assert f"line {number}, in fail" in text
+    assert text.startswith(f"ValueError: {MASK} is wrong")
+
+
+@given(st.text(min_size=1, max_size=40), st.text(max_size=60), st.text(max_size=60))
+def test_no_long_value_survives_in_any_text(value: str, before: str, after: str) -> None:
+    assume(len(value.strip()) >= 8)
+    redact = Redactor([value])
+
+    for spelled in (value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe="")):
+        text = redact(f"{before}{spelled}{after}")
+        assert spelled not in text.replace(MASK, "\0") or spelled in before + after
+
+
+@given(
+    st.lists(st.text(alphabet="abc", min_size=1, max_size=12), max_size=4), st.text(alphabet="xyz \n=,:", max_size=200)
+)
+def test_a_text_without_a_value_comes_back_as_it_was(values: list[str], text: str) -> None:
+    assert Redactor(values)(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda size: "input_value=" * (size // 12),
+        lambda size: PLAIN[:12] * (size // 12),
+        lambda size: PLAIN * (size // len(PLAIN)),
+        lambda size: "a" * size,
+        lambda size: "\n" * size,
+    ],
+    ids=["quotations", "beginnings", "values", "one letter", "lines"],
+)
+def test_the_work_grows_with_the_length_and_not_faster(text: Callable[[int], str]) -> None:
+    redact = Redactor([PLAIN, "a" * 40, "-----BEGIN-----\n" + "MIIabcdefgh\n" * 20])
+
+    def work(size: int) -> int:
+        calls = 0
+
+        def count(_frame: object, _event: str, _argument: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        error = RuntimeError(text(size))
+        sys.setprofile(count)
+        try:
+            describe_exception(error, redact)
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    small, large = work(20_000), work(80_000)
+    assert large < 6 * small + 5_000
+
+
+def test_of_a_huge_text_only_the_ends_are_read() -> None:
+    text = describe_exception(RuntimeError(f"{PLAIN} {'x' * 5_000_000} {PLAIN}"), Redactor([PLAIN]))
+
+    assert "characters cut" in text
+    assert "sk-" not in text
