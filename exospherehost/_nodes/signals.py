@@ -50,3 +50,11 @@ class ReQueueAfterSignal(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.delay,)
+
+
+def lone_signal(error: BaseException) -> BaseException:
+    """Return the signal that a group of exceptions holds alone, as a `TaskGroup` raises it; else the error itself."""
+    inner = error
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner if isinstance(inner, PruneSignal | ReQueueAfterSignal) else error

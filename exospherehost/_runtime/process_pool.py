@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
-import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime, timedelta
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 from pebble import ProcessExpired
@@ -18,8 +19,9 @@ from pebble import ProcessPool as PebblePool
 from pydantic import BaseModel
 
 from exospherehost._nodes.node import BaseNode, NodeContext
-from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
-from exospherehost._redaction import Redactor, describe_exception
+from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
+from exospherehost._redaction import Redactor, describe_exception, describe_refusal
+from exospherehost._runtime.node_outputs import DumpedOutputs, OutputDumper, OutputError
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +90,13 @@ class ProcessPool:
             ) from None
         except TimeoutError:
             raise ProcessTimeout from None
-        if kind == "signal":
-            raise value
         if kind == "failure":
             raise ProcessFailure(value)
-        return value
+        if kind == "prune":
+            raise PruneSignal(json.loads(value))
+        if kind == "requeue":
+            raise ReQueueAfterSignal(timedelta(milliseconds=int(value)))
+        return DumpedOutputs(json.loads(value))
 
     def _schedule(
         self, function: Callable[..., Any], args: Sequence[Any] = (), timeout: float | None = None
@@ -107,12 +111,35 @@ class ProcessPool:
 
 def _new_pool(count: int) -> PebblePool:
     # Spawned, because a fork of a program with threads and an event loop may deadlock.
-    return PebblePool(max_workers=count, initializer=_begin, context=multiprocessing.get_context("spawn"))
+    return PebblePool(max_workers=count, initializer=_begin, context=_Context())
+
+
+class _Process(SpawnProcess):
+    """A process that is killed outright, since it leaves the stop signals to the runtime."""
+
+    def terminate(self) -> None:
+        """Kill it."""
+        self.kill()
+
+
+class _Context(SpawnContext):
+    """Makes such processes."""
+
+    Process = _Process
 
 
 def _begin() -> None:
-    # A terminal's Ctrl-C reaches every process of the program, and is for the runtime to deal with.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave stopping to the runtime: Ctrl-C, SIGTERM to the group and a hang-up reach every process of the program.
+
+    By a handler, and not by ignoring them, which a program that a node starts would inherit.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _leave_to_the_runtime)
+
+
+def _leave_to_the_runtime(_number: int, _frame: object) -> None:
+    pass
 
 
 def _nothing() -> None:
@@ -125,9 +152,10 @@ def _execute(
     secrets: BaseModel,
     context: NodeContext,
     protected: Sequence[str],
-) -> tuple[str, Any]:
-    """Execute a node in the process that runs this."""
+) -> tuple[str, str]:
+    """Execute a node in the process that runs this; what became of it is text, which any process can read."""
     timeout = node_class.execution.timeout
+    redact = Redactor(protected)
     try:
         node = node_class()
         node.inputs, node.secrets, node.context = inputs, secrets, context
@@ -136,9 +164,21 @@ def _execute(
         result: Any = node.execute()
         if inspect.iscoroutine(result):
             result = asyncio.run(result)
-    except (PruneSignal, ReQueueAfterSignal) as raised:
-        return "signal", raised
-    except BaseException as error:  # noqa: BLE001 - whatever a node lets out is its state's error
-        # As text, because not every exception can be sent to another process.
-        return "failure", describe_exception(error, Redactor(protected))
-    return "result", result
+        return "result", json.dumps(OutputDumper(node_class)(result))
+    except OutputError as error:
+        return "failure", describe_refusal(error, redact)
+    except BaseException as raised:  # noqa: BLE001 - whatever a node lets out is its state's error
+        lone = lone_signal(raised)
+        if isinstance(lone, ReQueueAfterSignal):
+            return "requeue", str(lone.delay_ms)
+        if isinstance(lone, PruneSignal):
+            return _pruned(node_class, lone, redact)
+        return "failure", describe_exception(raised, redact)
+
+
+def _pruned(node_class: type[BaseNode], raised: PruneSignal, redact: Redactor) -> tuple[str, str]:
+    try:
+        return "prune", json.dumps(raised.data)
+    except (TypeError, ValueError, RecursionError) as error:
+        name = node_class.__name__
+        return "failure", f"{name} pruned its state with data that is not JSON: {describe_exception(error, redact)}"

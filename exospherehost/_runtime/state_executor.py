@@ -7,16 +7,17 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from exospherehost._errors import APIError
 from exospherehost._nodes.node import BaseNode, NodeContext, declares_secrets
 from exospherehost._nodes.node_models import protect
-from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
+from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
 from exospherehost._redaction import Redactor, describe_exception, describe_refusal, validated
 from exospherehost._runtime import outcomes
+from exospherehost._runtime.node_outputs import OutputDumper, OutputError
 from exospherehost._runtime.node_runner import NodeRunner, TimedOut
 from exospherehost._runtime.outcomes import Outcome, log_fields
 from exospherehost._runtime.process_pool import ProcessFailure, ProcessTimeout
@@ -46,12 +47,11 @@ class _Node:
         inputs: validates inputs, as `model_validate` does.
         secrets: validates secrets, likewise.
         has_secrets: whether it needs any.
-        outputs: the class of its outputs.
-        dump: gives an output of just that class as JSON has it, as `model_dump` does.
+        dumped: gives what `execute` returned as JSON has it.
         timeout: its time-out, seconds.
     """
 
-    __slots__ = ("dump", "has_secrets", "inputs", "make", "outputs", "secrets", "timeout")
+    __slots__ = ("dumped", "has_secrets", "inputs", "make", "secrets", "timeout")
 
     def __init__(self, node: type[BaseNode]) -> None:
         self.make = node
@@ -60,32 +60,8 @@ class _Node:
         self.inputs = node.Inputs.__pydantic_validator__.validate_python
         self.secrets = node.Secrets.__pydantic_validator__.validate_python
         self.has_secrets = declares_secrets(node)
-        self.outputs = node.Outputs
-        # What `model_dump` comes to, without its Python part, which takes longer than the rest.
-        is_plain = node.Outputs.model_dump is BaseModel.model_dump
-        self.dump = node.Outputs.__pydantic_serializer__.to_python if is_plain else node.Outputs.model_dump
+        self.dumped = OutputDumper(node)
         self.timeout = node.execution.timeout
-
-    def dumped(self, result: Any) -> list[dict[str, Any]]:
-        """Return the outputs that `execute` returned, as JSON has them."""
-        if result is None:
-            return []
-        items = cast("Sequence[Any]", result) if isinstance(result, list | tuple) else (result,)
-        return [self._dumped(output) for output in items]
-
-    def _dumped(self, output: Any) -> dict[str, Any]:
-        name = self.make.__name__
-        if not isinstance(output, self.outputs):
-            raise _StateError(
-                f"{name}.execute returned a {type(output).__name__}; return {name}.Outputs, a list of them, or None"
-            )
-        dump: Callable[..., Any] = self.dump if type(output) is self.outputs else type(output).model_dump
-        dumped = dump(output, mode="json", by_alias=True)
-        if not isinstance(dumped, dict):
-            raise _StateError(
-                f"{name}.Outputs is serialized as a {type(dumped).__name__}; let its serializer return a dict"
-            )
-        return cast("dict[str, Any]", dumped)
 
 
 class StateExecutor:
@@ -156,22 +132,29 @@ class StateExecutor:
             outputs = known.dumped(await self._rooms.call(node, partial(self._blocked, state), protected))
             size = _checked_size(outputs, outcomes.output_fields)
             return outcomes.executed(state_id, outputs, protected, size, fields)
-        except PruneSignal as signal:
-            try:
-                # Of what a node prunes with there is no model of the user's.
-                data = PruneRequest.model_validate({"data": signal.data}).data
-                size = _checked_size([data], outcomes.data_fields)
-                return outcomes.pruned(state_id, data, protected, size, fields)
-            except (_StateError, ValidationError) as error:
-                problem = f"the pruned report cannot be delivered: {describe_refusal(error, Redactor(protected))}"
-            text = self._told(state, _StateError(problem), Redactor(protected))
-        except ReQueueAfterSignal as signal:
-            return outcomes.requeued(state_id, signal.delay_ms, protected, fields)
-        except BaseException as error:
+        except BaseException as raised:
+            error = lone_signal(raised)
+            if isinstance(error, ReQueueAfterSignal):
+                return outcomes.requeued(state_id, error.delay_ms, protected, fields)
+            if isinstance(error, PruneSignal):
+                return self._pruned(state, error, protected, fields)
             if isinstance(error, asyncio.CancelledError) and is_given_up():
                 raise
             text = self._told(state, error, Redactor(protected))
         return outcomes.errored(state_id, text, protected, fields)
+
+    def _pruned(
+        self, state: ClaimedState, signal: PruneSignal, protected: Sequence[str], fields: dict[str, Any]
+    ) -> Outcome:
+        try:
+            # Of what a node prunes with there is no model of the user's.
+            data = PruneRequest.model_validate({"data": signal.data}).data
+            size = _checked_size([data], outcomes.data_fields)
+            return outcomes.pruned(state.state_id, data, protected, size, fields)
+        except (_StateError, ValidationError) as error:
+            problem = f"the pruned report cannot be delivered: {describe_refusal(error, Redactor(protected))}"
+        text = self._told(state, _StateError(problem), Redactor(protected))
+        return outcomes.errored(state.state_id, text, protected, fields)
 
     def _blocked(self, state: ClaimedState, seconds: float) -> None:
         logger.warning(
@@ -191,7 +174,7 @@ class StateExecutor:
             text = f"TimeoutError: {state.node_name} ran longer than its timeout of {node.timeout} s{end}"
             if not isinstance(error.__cause__, TimeoutError | None):
                 text += f"; on its way out it raised {describe_exception(error.__cause__, redact)}"
-        elif isinstance(error, _StateError | APIError | ProcessFailure):
+        elif isinstance(error, _StateError | OutputError | APIError | ProcessFailure):
             text = describe_refusal(error, redact)
         else:
             text = describe_exception(error, redact)

@@ -183,3 +183,78 @@ class WaitsForFile(BaseNode[Any, Text]):
 
 def _text(text: str) -> Text:
     return Text.model_validate({"the-text": text})
+
+
+class NamedPrune(PruneSignal):
+    """A signal with arguments of its own."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__({"reason": reason, "code": code})
+
+
+class RaisesWhenRead:
+    """Ends whoever unpickles it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _fail, ()
+
+
+def _fail() -> NoReturn:
+    raise RuntimeError("this is not to be unpickled")
+
+
+class Adverse(BaseNode):
+    """Lets out what another process cannot take."""
+
+    class Inputs(BaseModel):
+        how: str
+
+    class Outputs(BaseModel):
+        text: str
+
+    execution = Execution(kind="process")
+
+    def execute(self) -> Any:
+        return getattr(self, self.inputs.how)()
+
+    def named_prune(self) -> NoReturn:
+        raise NamedPrune("not wanted", 7)
+
+    def prune_with_objects(self) -> NoReturn:
+        raise PruneSignal({"bad": object()})
+
+    def group_of_one(self) -> NoReturn:
+        raise ExceptionGroup("a task group's", [ReQueueAfterSignal(timedelta(seconds=2))])
+
+    def unpicklable(self) -> Any:
+        return lambda: None
+
+    def raises_when_read(self) -> Any:
+        return RaisesWhenRead()
+
+    def exception_that_raises_when_read(self) -> NoReturn:
+        error = ValueError("bad luck")
+        error.args = (RaisesWhenRead(),)
+        raise error
+
+    def well(self) -> Any:
+        return self.Outputs(text="well")
+
+
+class Lasts(BaseNode):
+    """Runs until its file is there, and ends well, whatever signals come."""
+
+    class Inputs(BaseModel):
+        path: str
+
+    class Outputs(BaseModel):
+        text: str
+
+    execution = Execution(kind="process")
+
+    def execute(self) -> Outputs:
+        folder = Path(self.inputs.path)
+        (folder / "begun").touch()
+        while not (folder / "may-end").exists():
+            time.sleep(0.02)
+        return self.Outputs(text="ended well")
