@@ -144,7 +144,7 @@ class Coordinator:
                 await self._workers.finished()
         except TimeoutError:
             logger.warning(
-                "event=grace_period_over namespace=%s seconds=%.0f cancelled=%d states=handed back",
+                "event=grace_period_over namespace=%s seconds=%.0f cancelled=%d states=handed_back",
                 self._namespace,
                 grace,
                 self._counters.running,

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 from exospherehost._nodes.node import BaseNode
-from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal
+from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
+from exospherehost._runtime.own_tasks import abandon, start_own_task
 
 if TYPE_CHECKING:
     from exospherehost._runtime.process_pool import ProcessPool
@@ -27,6 +28,9 @@ BLOCKED_SECONDS = 0.25
 
 MOST_THREADS = 1_000
 """Threads are started as they are needed. More than workers are, where functions go on after a time-out."""
+
+CANCEL_SECONDS = 2.0
+"""How long a node may take to end once it has been cancelled for its time-out, before it is left alone."""
 
 OnBlocked = Callable[[float], None]
 Place: TypeAlias = Literal["loop", "thread", "process"]
@@ -98,19 +102,37 @@ class NodeRunner:
             return self._processes.call(node, protected)
         if execution.timeout is None:
             return self._here(node, on_blocked)
-        return self._limited(node, on_blocked, asyncio.timeout(execution.timeout))
+        return self._limited(node, on_blocked, execution.timeout)
 
-    async def _limited(self, node: BaseNode, on_blocked: OnBlocked, scope: asyncio.Timeout) -> Any:
-        """Call a node in this process, and cancel it when its time is over."""
+    async def _limited(self, node: BaseNode, on_blocked: OnBlocked, seconds: float) -> Any:
+        """Call a node in this process, in a task of its own: cancelled when its time is over, and then left alone."""
+        task = start_own_task(_awaiting(self._here(node, on_blocked)), f"limited-{type(node).__name__}")
         try:
-            async with scope:
-                return await self._here(node, on_blocked)
-        except (PruneSignal, ReQueueAfterSignal):
-            raise
-        except BaseException as error:
-            if not scope.expired() or isinstance(error, asyncio.CancelledError):
-                raise
-            raise TimedOut from error
+            ended, _ = await asyncio.wait((task,), timeout=seconds)
+            if ended:
+                return task.result()
+            task.cancel()
+            await asyncio.wait((task,), timeout=CANCEL_SECONDS)
+        except asyncio.CancelledError:
+            # Whoever cancels this waits for the node as long as for one without a time-out.
+            task.cancel()
+            try:
+                await asyncio.wait((task,))
+            finally:
+                if not task.done():
+                    abandon(task)
+            return task.result()
+        if not task.done():
+            # It catches its cancellation and goes on.
+            logger.warning(
+                "event=timeout_ignored node=%s timeout=%s seconds=%.0f", type(node).__name__, seconds, CANCEL_SECONDS
+            )
+            abandon(task)
+            raise TimedOut
+        error = None if task.cancelled() else task.exception()
+        if isinstance(lone_signal(error) if error is not None else None, PruneSignal | ReQueueAfterSignal):
+            raise error  # type: ignore[misc]
+        raise TimedOut from error
 
     def place_of(self, node: type[BaseNode]) -> Place:
         """Tell where a node runs."""
@@ -147,6 +169,10 @@ class NodeRunner:
         with self._counting:
             self._in_threads += 1
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+async def _awaiting(work: Awaitable[Any]) -> Any:
+    return await work
 
 
 @types.coroutine

@@ -7,10 +7,11 @@ import inspect
 import logging
 import signal
 import ssl
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_stop_signalled = threading.Event()
 _SHORTEST_LEASE, _LONGEST_LEASE = LEASE_MS_MIN / 1_000, LEASE_MS_MAX / 1_000
 
 ONE_STOP_SECONDS = 0.5
@@ -154,6 +156,7 @@ class Runtime:
         self._run: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._task: asyncio.Task[None] | None = None
         self._registered = asyncio.Event()
+        self._has_ended = False
 
     def __repr__(self) -> str:
         return (
@@ -169,7 +172,8 @@ class Runtime:
         uvloop's where that is installed.
 
         Returns:
-            None when it has blocked until all has ended; inside a running event loop, the task of
+            None when it has blocked until all has ended, or at once if a stop signal ended an earlier `start()` of
+            this program; inside a running event loop, the task of
             `run()`, which the caller awaits or cancels.
 
         Raises:
@@ -180,11 +184,43 @@ class Runtime:
         except RuntimeError:
             loop = None
         if loop is None:
+            if _stop_signalled.is_set():
+                # The program was told to end, and has not: what it starts now would have to be told again.
+                logger.warning("event=start_after_stop_signal runtime=%s", self._plan.name)
+                return None
             with asyncio.Runner(loop_factory=_fast_loop_factory()) as runner:
-                runner.run(self._run_with_signals(_replaceable_signals()))
+                self._block(runner.get_loop())
             return None
         self._task = loop.create_task(self.run(), name=f"exospherehost-runtime-{self._plan.name}")
+        self._task.add_done_callback(self._tell_failure)
         return self._task
+
+    def _block(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run on a loop of its own until all has ended."""
+        life = loop.create_task(self._run_with_signals(_replaceable_signals()))
+        while True:
+            try:
+                loop.run_until_complete(life)
+            except SystemExit as error:
+                if life.done():
+                    raise
+                # Raised by a task that a node has started: asyncio lets it out of the loop, past all others.
+                logger.warning(
+                    "event=exit_ignored runtime=%s status=%r where=task_of_a_node", self._plan.name, error.code
+                )
+            except KeyboardInterrupt:
+                # Before the signal is handled on the loop.
+                life.cancel()
+                with suppress(asyncio.CancelledError):
+                    loop.run_until_complete(life)
+                raise
+            else:
+                return
+
+    def _tell_failure(self, task: asyncio.Task[None]) -> None:
+        """Log why a run has failed whose task perhaps nobody awaits."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("event=runtime_failed runtime=%s reason=%s", self._plan.name, error)
 
     def stop(self) -> None:
         """Stop claiming, let running states finish within the grace period, then end; from any thread.
@@ -192,8 +228,9 @@ class Runtime:
         Calling it again changes nothing. Called before `run()`, it makes that end at once.
         """
         with self._lock:
-            self._stopping = True
             run = self._run
+            # After the end there is nothing to stop; and the next run is not to be stopped by this.
+            self._stopping = self._stopping or run is not None or not self._has_ended
         if run is not None:
             loop, stop_asked = run
             try:
@@ -236,6 +273,7 @@ class Runtime:
             with self._lock:
                 self._run = None
                 self._stopping = False
+                self._has_ended = True
             # Who still waits must not wait for ever; the next run has an event of its own.
             self._registered.set()
             self._registered = asyncio.Event()
@@ -261,7 +299,11 @@ class Runtime:
         Raises:
             RuntimeError: the run ended before that; its task says why.
         """
-        await self._registered.wait()
+        if self._run is None and self._has_ended:
+            # A task that has just been made for the next run is to begin first.
+            await asyncio.sleep(0)
+        if self._run is not None or not self._has_ended:
+            await self._registered.wait()
         if self._run is None:
             raise RuntimeError(
                 f"runtime {self._plan.name!r} ended before its nodes were registered; await its task for why"
@@ -274,10 +316,13 @@ class Runtime:
 
         def on_signal() -> None:
             nonlocal first_at
+            if not hasattr(sys, "ps1"):
+                # Whoever types at a prompt goes on after Ctrl-C.
+                _stop_signalled.set()
             if first_at is None:
                 first_at = loop.time()
             elif loop.time() - first_at >= ONE_STOP_SECONDS:
-                logger.warning("event=grace_period_cut_short runtime=%s by=a second signal", self._plan.name)
+                logger.warning("event=grace_period_cut_short runtime=%s by=second_signal", self._plan.name)
                 run.cancel()
             self.stop()
 

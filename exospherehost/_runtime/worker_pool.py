@@ -14,6 +14,7 @@ from exospherehost._runtime import outcomes
 from exospherehost._runtime.outbox import Outbox
 from exospherehost._runtime.outcomes import Outcome, handed_back, log_fields
 from exospherehost._runtime.own_context import in_own_context
+from exospherehost._runtime.own_tasks import abandon
 from exospherehost._runtime.stats import Counters
 from exospherehost_client.models import ClaimedState
 
@@ -201,6 +202,8 @@ class WorkerPool:
         _, deaf = await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
         self._tasks = []
         self._note_change()
+        for task in deaf:
+            abandon(task)
         for state in [state for state, task in self._executing.values() if task in deaf]:
             # It catches its cancellation and goes on: nothing can end it but the end of the program.
             self._lost.add(state.state_id)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
+import signal
+import sys
 import threading
+from contextlib import suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,13 @@ import pytest
 from pydantic import BaseModel
 
 from exospherehost import BaseNode, Execution
-from tests._support.eventually import eventually
+from exospherehost._runtime import node_runner
+from tests._support.command import Command
+from tests._support.eventually import eventually, eventually_sync
 from tests._support.fake_state_manager import FakeStateManager, Report
 from tests._support.nodes import Echo
 from tests._support.process_nodes import Does, EndsBeforeItStarts, HangsTooLong, QuickInProcess
-from tests._support.runtimes import make_runtime, running
+from tests._support.runtimes import KEY, make_runtime, running
 
 SHORT = Execution(timeout=0.03)
 
@@ -173,7 +178,7 @@ async def test_process_that_took_too_long_to_start_serves_the_next_state(service
     assert said.action == "executed"
 
 
-async def test_node_that_ends_in_spite_of_its_time_out_has_executed(service: FakeStateManager) -> None:
+async def test_result_that_comes_after_the_deadline_is_dropped(service: FakeStateManager) -> None:
     class Saves(BaseNode[Any, Out]):
         execution = SHORT
 
@@ -187,7 +192,74 @@ async def test_node_that_ends_in_spite_of_its_time_out_has_executed(service: Fak
 
     said = await report(service, Saves)
 
-    assert (said.action, said.body) == ("executed", {"outputs": [{"text": "saved"}]})
+    assert said.action == "errored"
+    assert said.body["error"].startswith("TimeoutError: Saves ran longer than its timeout of 0.03 s")
+
+
+async def test_node_that_swallows_its_cancellation_frees_its_worker_and_the_end(
+    service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(node_runner, "CANCEL_SECONDS", 0.05)
+    release = asyncio.Event()
+
+    class Deaf(BaseNode):
+        execution = SHORT
+
+        async def execute(self) -> None:
+            while not release.is_set():
+                with suppress(asyncio.CancelledError):
+                    await release.wait()
+
+    states = [service.put_state("Deaf") for _ in range(4)]
+    well = service.put_state("Echo", {"text": "well"})
+    try:
+        # More of them than workers: without the limit nothing would ever be executed again.
+        async with running(make_runtime(service, Deaf, Echo, workers=2, grace_period=1)):
+            said = [await eventually(lambda each=each: service.report_of(each)) for each in [*states, well]]
+    finally:
+        release.set()
+
+    assert [each.action for each in said] == ["errored"] * 4 + ["executed"]
+    assert all("ran longer than its timeout of 0.03 s" in each.body["error"] for each in said[:4])
+    assert caplog.text.count("event=timeout_ignored node=Deaf") == 4
+
+
+PROGRAM = """
+import asyncio, contextlib
+from exospherehost import BaseNode, Execution, Runtime
+
+class Deaf(BaseNode):
+    execution = Execution(timeout=TIMEOUT)
+
+    async def execute(self):
+        print("executing", flush=True)
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+Runtime("ns", "rt", [Deaf], workers=2, poll_interval=0.02, grace_period=0.1).start()
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize("timeout", ["0.05", "None"])
+def test_start_returns_although_nodes_swallow_their_cancellation(
+    service: FakeStateManager, tmp_path: Path, timeout: str
+) -> None:
+    states = [service.put_state("Deaf") for _ in range(2)]
+    (tmp_path / "program.py").write_text(PROGRAM.replace("TIMEOUT", timeout))
+    environment = {"EXOSPHERE_STATE_MANAGER_URI": service.uri, "EXOSPHERE_API_KEY": KEY}
+    with Command(folder=tmp_path, environment=environment, command=(sys.executable, "program.py")) as command:
+        eventually_sync(lambda: command.output.count("executing") == 2)
+        if timeout != "None":
+            eventually_sync(lambda: all(service.report_of(each) for each in states))
+        command.process.send_signal(signal.SIGTERM)
+        assert command.wait() == 0
+        assert command.output.endswith("ended\n")
+        assert "was destroyed" not in command.errors
+
+    expected = "re-enqueue-after" if timeout == "None" else "errored"
+    assert {report.action for each in states if (report := service.report_of(each))} == {expected}
 
 
 @pytest.mark.parametrize("how", ["other error", "own time-out", "in finally"])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from exospherehost._runtime.runtime import ONE_STOP_SECONDS
+from tests._support.command import Command
 from tests._support.eventually import eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.runtimes import KEY
@@ -170,3 +171,30 @@ def test_handler_of_the_program_is_left_alone(service: FakeStateManager, start: 
 
     assert process.returncode == 0, err
     assert out == "ended True\n"
+
+
+TWO = """
+from exospherehost import BaseNode, Runtime
+
+class Only(BaseNode):
+    async def execute(self): ...
+
+Runtime("ns", "first", [Only], poll_interval=0.02).start()
+print("between", flush=True)
+Runtime("ns", "second", [Only], poll_interval=0.02).start()
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_signal_ends_the_starts_that_follow_too(
+    service: FakeStateManager, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "program.py").write_text(TWO)
+    environment = {"EXOSPHERE_STATE_MANAGER_URI": service.uri, "EXOSPHERE_API_KEY": KEY}
+    with Command(folder=tmp_path, environment=environment, command=(sys.executable, "program.py")) as command:
+        command.wait_for("event=runtime_started")
+        command.process.send_signal(number)
+        assert command.wait() == 0
+        assert command.output == "between\nended\n"
+        assert "event=start_after_stop_signal runtime=second" in command.errors

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exospherehost import BaseNode, Runtime
+from exospherehost import AuthenticationError, BaseNode, Runtime
+from tests._support.command import Command
 from tests._support.eventually import eventually, eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.nodes import Echo
-from tests._support.runtimes import make_runtime, running
+from tests._support.runtimes import KEY, make_runtime, running
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +187,7 @@ async def test_states_that_outlast_the_grace_period_are_handed_back(
         await eventually(lambda: Waits.started == 3)
 
     assert Waits.cancelled == 3
-    assert "cancelled=3 states=handed back" in caplog.text
+    assert "cancelled=3 states=handed_back" in caplog.text
     for state_id in states:
         said = service.report_of(state_id)
         assert said is not None
@@ -350,3 +354,90 @@ async def test_tasks_have_names(service: FakeStateManager) -> None:
 
     assert "exospherehost-runtime-test-runtime" in names
     assert f"exospherehost-state-{state_id}" in names
+
+
+async def test_ready_after_a_run_that_failed_says_so(service: FakeStateManager) -> None:
+    service.before = lambda asked: Answer(401, {"detail": "no"}) if asked.path.endswith("/nodes/") else None
+    runtime = make_runtime(service, Echo)
+    with pytest.raises(AuthenticationError):
+        await runtime.run()
+
+    with pytest.raises(RuntimeError, match="ended before its nodes were registered"):
+        await asyncio.wait_for(runtime.ready(), 5)
+
+
+async def test_ready_waits_for_the_run_that_follows(service: FakeStateManager) -> None:
+    runtime = make_runtime(service, Echo)
+    for _ in range(2):
+        task = asyncio.create_task(runtime.run())
+        await asyncio.wait_for(runtime.ready(), 5)
+        runtime.stop()
+        await task
+
+
+async def test_stop_after_the_end_does_not_stop_the_next_run(service: FakeStateManager) -> None:
+    runtime = make_runtime(service, Echo)
+    async with running(runtime):
+        pass
+    runtime.stop()
+    runtime.stop()
+
+    state_id = service.put_state("Echo", {"text": "again"})
+    async with running(runtime):
+        assert (await eventually(lambda: service.report_of(state_id))).action == "executed"
+
+
+async def test_a_failed_start_beside_a_running_loop_is_logged(
+    service: FakeStateManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.before = lambda asked: Answer(401, {"detail": "no"}) if asked.path.endswith("/nodes/") else None
+    task = make_runtime(service, Echo).start()
+    assert task is not None
+    await asyncio.wait((task,))
+    await asyncio.sleep(0)
+
+    assert "event=runtime_failed runtime=test-runtime reason=" in caplog.text
+    assert "401" in caplog.text
+    with pytest.raises(AuthenticationError):
+        task.result()
+
+
+EXITS = """
+import asyncio, sys
+from exospherehost import BaseNode, Runtime
+
+class Exits(BaseNode):
+    async def execute(self):
+        async def leave():
+            sys.exit("a mistake")
+        await asyncio.create_task(leave())
+
+class Lasts(BaseNode):
+    async def execute(self):
+        print("lasting", flush=True)
+        await asyncio.sleep(0.3)
+
+Runtime("ns", "rt", [Exits, Lasts], workers=4, poll_interval=0.02).start()
+"""
+
+
+def test_exit_in_a_task_of_a_node_ends_neither_runtime_nor_neighbours(
+    service: FakeStateManager, tmp_path: Path
+) -> None:
+    lasting = service.put_state("Lasts")
+    (tmp_path / "program.py").write_text(EXITS)
+    environment = {"EXOSPHERE_STATE_MANAGER_URI": service.uri, "EXOSPHERE_API_KEY": KEY}
+    with Command(folder=tmp_path, environment=environment, command=(sys.executable, "program.py")) as command:
+        command.wait_for("lasting")
+        exiting = service.put_state("Exits")
+        eventually_sync(lambda: service.report_of(lasting))
+        eventually_sync(lambda: service.report_of(exiting))
+        later = service.put_state("Lasts")
+        eventually_sync(lambda: service.report_of(later))
+        command.process.send_signal(signal.SIGTERM)
+        assert command.wait() == 0
+        assert "event=exit_ignored" in command.errors
+
+    reports = [service.report_of(each) for each in (lasting, later, exiting)]
+    assert [report and report.action for report in reports] == ["executed", "executed", "errored"]
+    assert "SystemExit: a mistake" in reports[2].body["error"]  # type: ignore[union-attr]

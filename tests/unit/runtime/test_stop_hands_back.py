@@ -112,7 +112,7 @@ async def test_what_outlasts_the_grace_period_is_handed_back_with_what_waits(
     assert len(service.reports) == runtime.stats().claimed
     assert Counter(report.action for report in service.reports)["executed"] == 60
     assert len({report.state_id for report in service.reports}) == len(service.reports)
-    assert "event=grace_period_over namespace=ns seconds=0 cancelled=2 states=handed back" in caplog.text
+    assert "event=grace_period_over namespace=ns seconds=0 cancelled=2 states=handed_back" in caplog.text
 
 
 async def test_grace_period_is_not_waited_out_when_nothing_runs(service: FakeStateManager) -> None:
