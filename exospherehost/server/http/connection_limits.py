@@ -75,11 +75,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came, as far as it may be read."""
-        if self._in_head:
-            self._fed += len(data)
-            if self._fed > LARGEST_HEAD:
+        # What follows a head in the same segment, a body or further requests, is no part of it.
+        while self._in_head and self._fed + len(data) > LARGEST_HEAD:
+            room = LARGEST_HEAD - self._fed
+            if room <= 0:
                 self._refuse(431)
                 return
+            head, data = data[:room], data[room:]
+            self._fed += room
+            super().data_received(head)
+            if self.transport.is_closing():
+                self._stop_timer()
+                return
+        if self._in_head:
+            self._fed += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             self._stop_timer()
@@ -91,6 +100,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = self._in_message = True
         self._fed = self._body_bytes = self._discarded = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer, which comes after the body, is dropped: nobody has judged the request by it."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin to answer a request, unless its head is too large."""
