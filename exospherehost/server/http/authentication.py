@@ -78,11 +78,10 @@ class Authenticator:
             access: Access | None = FULL
         else:
             access = await self._find(key, host, now)
-        wait = self._attempts.fail(host, now) if access is None else self._attempts.succeed(host, key, now)
-        if wait:
-            self._tell(host, wait, now)
-            return responses.too_many_attempts(int(wait))
         if access is None:
+            if wait := self._attempts.fail(host, now):
+                self._tell(host, wait, now)
+                return responses.too_many_attempts(int(wait))
             return responses.unauthorized
         scope[SCOPE_KEY] = access
         return access

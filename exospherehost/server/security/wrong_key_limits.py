@@ -14,7 +14,6 @@ SECONDS_PER_ATTEMPT = 6.0
 """How long until an address may try one more."""
 
 _MOST_ADDRESSES = 10_000
-_MOST_PROVEN = 10_000
 # What a site is given: whoever has one address of it has all of them.
 _IPV6_NETWORK = 64
 
@@ -30,14 +29,12 @@ class _Bucket:
 class WrongKeyLimits:
     """Counts failures by address, in bounded memory, by the time that its caller goes by.
 
-    An address with no attempts left is held off, right keys included, or guessing would go on as fast as before.
-    Spared are pairs of address and key that were right together before: who works behind a proxy goes on, whoever else
-    guesses behind it.
+    Only wrong keys are held off. A right key is let in wherever it comes from: else anyone behind the same proxy could
+    lock its holder out. Guessing is hopeless by the length of keys; what this bounds is the work that it makes.
     """
 
     def __init__(self) -> None:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-        self._proven: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
     def fail(self, host: str, now: float) -> float:
         """Count a wrong key; return 0, or for how many seconds its address is held off."""
@@ -63,24 +60,6 @@ class WrongKeyLimits:
             return 0.0
         _refill(bucket, now)
         return _wait(bucket) if bucket.left < 1 else 0.0
-
-    def succeed(self, host: str, key: bytes, now: float) -> float:
-        """Note a right key; return 0, or for how many seconds its address is held off.
-
-        Args:
-            host: Where it came from.
-            key: The key's digest.
-            now: The time, in seconds.
-        """
-        pair = (host, key)
-        if pair in self._proven:
-            return 0.0
-        wait = self.held_off(host, now)
-        if not wait:
-            self._proven[pair] = None
-            if len(self._proven) > _MOST_PROVEN:
-                self._proven.popitem(last=False)
-        return wait
 
 
 def address_of(host: str) -> str:
