@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from exospherehost._errors import ConfigurationError
 
@@ -55,6 +55,9 @@ class ReQueueAfterSignal(Exception):
 def lone_signal(error: BaseException) -> BaseException:
     """Return the signal that a group of exceptions holds alone, as a `TaskGroup` raises it; else the error itself."""
     inner = error
-    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-        inner = inner.exceptions[0]
+    while isinstance(inner, BaseExceptionGroup):
+        members: Sequence[BaseException] = cast("BaseExceptionGroup[BaseException]", inner).exceptions
+        if len(members) != 1:
+            return error
+        inner = members[0]
     return inner if isinstance(inner, PruneSignal | ReQueueAfterSignal) else error

@@ -21,7 +21,7 @@ SDK = {"_nodes/", "_graphs/", "_transport/", "_runtime/", "_state_manager/"}
 
 # What each folder may use of ours, beside itself. The longest row that fits a file holds for it.
 MAY_USE: dict[str, set[str]] = {
-    "__init__.py": {*GROUND, *SDK},
+    "__init__.py": set(),
     "_errors.py": set(),
     "_redaction.py": set(),
     "_config.py": {"_errors.py"},

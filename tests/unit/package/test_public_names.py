@@ -52,7 +52,7 @@ def test_star_import_gives_them() -> None:
 
 
 def test_version_is_that_of_the_distribution() -> None:
-    assert importlib.metadata.version("exospherehost") == exospherehost.VERSION
+    assert importlib.metadata.version("exospherehost") == exospherehost.VERSION == exospherehost.__version__
 
 
 def test_everything_public_has_a_docstring() -> None:
