@@ -106,11 +106,12 @@ class NodeRunner:
 
     async def _limited(self, node: BaseNode, on_blocked: OnBlocked, seconds: float) -> Any:
         """Call a node in this process, in a task of its own: cancelled when its time is over, and then left alone."""
-        task = start_own_task(_awaiting(self._here(node, on_blocked)), f"limited-{type(node).__name__}")
+        returned: list[Any] = []
+        task = start_own_task(_keep(self._here(node, on_blocked), returned), f"limited-{type(node).__name__}")
         try:
             ended, _ = await asyncio.wait((task,), timeout=seconds)
             if ended:
-                return task.result()
+                return returned[0] if returned else task.result()
             task.cancel()
             await asyncio.wait((task,), timeout=CANCEL_SECONDS)
         except asyncio.CancelledError:
@@ -121,7 +122,7 @@ class NodeRunner:
             finally:
                 if not task.done():
                     abandon(task)
-            return task.result()
+            return returned[0] if returned else task.result()
         if not task.done():
             # It catches its cancellation and goes on.
             logger.warning(
@@ -171,8 +172,9 @@ class NodeRunner:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-async def _awaiting(work: Awaitable[Any]) -> Any:
-    return await work
+async def _keep(work: Awaitable[Any], returned: list[Any]) -> None:
+    # Kept here, because a task whose node has cancelled it at the very end has no result.
+    returned.append(await work)
 
 
 @types.coroutine

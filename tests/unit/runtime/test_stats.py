@@ -92,8 +92,10 @@ async def test_next_run_counts_from_nothing(service: FakeStateManager) -> None:
     runtime = make_runtime(service, Does)
     async with running(runtime):
         await eventually(lambda: runtime.stats().succeeded == 1)
+    again = asyncio.ensure_future(runtime.run())
+    await asyncio.sleep(0)
     runtime.stop()
-    await runtime.run()
+    await again
 
     assert runtime.stats() == RuntimeStats()
 
