@@ -158,7 +158,7 @@ class _Application:
             self.templates.update({route.endpoint: route.path for route in routes if isinstance(route, Route)})
             self._router.routes = routes
             running = [
-                asyncio.create_task(work, name=f"exosphere-{name}")
+                asyncio.create_task(work, name=f"exospherehost-{name}")
                 for name, work in (
                     ("crons", crons.run()),
                     ("leases", leases.run()),
@@ -170,7 +170,7 @@ class _Application:
             ]
             if settings.keep_runs is not None:
                 pruning = Scheduler("pruning", partial(service.prune_runs, settings.keep_runs), self._clock)
-                running.append(asyncio.create_task(pruning.run(), name="exosphere-pruning"))
+                running.append(asyncio.create_task(pruning.run(), name="exospherehost-pruning"))
             try:
                 yield
             finally:

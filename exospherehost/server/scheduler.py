@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from exospherehost.server.domain.clock import Clock
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _PAUSE_AFTER_FAILURE_MS = 5_000
 
 
@@ -55,8 +55,8 @@ class Scheduler:
             self._sleeps_until = None
             try:
                 next_at = await self._work()
-            except Exception:  # noqa: BLE001 (whatever went wrong, the next thing due must be done)
-                _log.exception("event=scheduler_failed name=%s retry_in_ms=%d", self._name, _PAUSE_AFTER_FAILURE_MS)
+            except Exception:
+                logger.exception("event=scheduler_failed name=%s retry_in_ms=%d", self._name, _PAUSE_AFTER_FAILURE_MS)
                 next_at = self._clock.now_ms() + _PAUSE_AFTER_FAILURE_MS
             if self._at_least_every_ms is not None:
                 latest = self._clock.now_ms() + self._at_least_every_ms

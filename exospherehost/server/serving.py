@@ -24,7 +24,7 @@ from exospherehost.server.http.connection_limits import allow_open_files, bounde
 from exospherehost.server.http.monitoring import METRICS_PATH, OPEN
 from exospherehost.server.settings import ServerSettings
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _BACKLOG = 2_048
 # For requests that cross with the stop on connections that are kept alive.
@@ -73,7 +73,7 @@ def listen(settings: ServerSettings) -> list[socket.socket]:
     try:
         for port in (settings.port, settings.metrics_port):
             if port is not None:
-                listeners.append(_listen_at(settings.host, port))  # noqa: PERF401 (those made are closed on failure)
+                listeners.append(_listen_at(settings.host, port))  # noqa: PERF401 - those made are closed on failure
     except StartupError:
         for listener in listeners:
             listener.close()
@@ -154,7 +154,7 @@ class ServerThread:
                 listener.close()
             raise
         self._thread = threading.Thread(
-            target=server.run_on, args=(self._listeners,), name="exosphere-server", daemon=True
+            target=server.run_on, args=(self._listeners,), name="exospherehost-server", daemon=True
         )
         self._thread.start()
         if not server.settled.wait(_START_SECONDS):
@@ -276,7 +276,7 @@ class _Server(uvicorn.Server):
         # After it: who is told to open another connection must find none.
         self._draining.set()
         self._stopping.set()
-        _log.debug("event=server_stopping connections=%d", len(self.server_state.connections))
+        logger.debug("event=server_stopping connections=%d", len(self.server_state.connections))
         loop = asyncio.get_running_loop()
         until = loop.time() + self._linger
         # uvicorn tells nobody when a connection ends.
@@ -294,7 +294,7 @@ class _Server(uvicorn.Server):
         """Have ``notify`` called once the server answers."""
         self._notify = notify
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (as signals call it)
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signals call it
         """Stop at a signal; each further one cuts short what is waited for: the drain delay, what is under way."""
         # uvicorn would also note the signal, and raise it again when all is closed.
         if not self._draining.is_set() and self._drain_delay:
@@ -327,5 +327,5 @@ class _Server(uvicorn.Server):
 def _address(settings: ServerSettings, port: int) -> str:
     host, scheme = settings.host, "http" if settings.tls is None else "https"
     # What listens everywhere is reached on the loopback.
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 (only compared)
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - only compared
     return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"

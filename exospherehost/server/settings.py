@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from exospherehost.server.domain.errors import StartupError
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StartupError, StoreError
 from exospherehost.server.observability.access_log import AccessLogForm
 from exospherehost.server.security.private_files import read_or_create
 from exospherehost.server.security.secret_box import (
@@ -29,7 +28,7 @@ from exospherehost.server.storage.sql.database_url import database_path, postgre
 from exospherehost.server.storage.sql.store import DEFAULT_WRITERS
 from exospherehost_client import extensions
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 API_KEY_VARIABLE = "EXOSPHERE_API_KEY"
 CORS_VARIABLE = "CORS_ORIGINS"
@@ -155,7 +154,7 @@ class ServerSettings:
                 )
             path = secrets_key_file(self.database)
             if not path.exists() and database_path(self.database).exists():
-                _log.warning(
+                logger.warning(
                     "event=secrets_key_made path=%s database=%s what=secrets stored before cannot be read: restore the "
                     "file or set %s, or store the graphs that have secrets again",
                     path,

@@ -9,8 +9,7 @@ import click
 
 from exospherehost._errors import ConfigurationError
 from exospherehost.cli.options.database import is_file
-from exospherehost.server.domain.errors import StartupError
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StartupError, StoreError
 from exospherehost.server.storage.sql.database_url import database_path
 
 

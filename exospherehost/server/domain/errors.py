@@ -1,4 +1,15 @@
-"""What the service raises deliberately, and what each becomes on the wire."""
+"""The server's errors, in one tree.
+
+.. code-block:: text
+
+    ServerError
+    ├── ServiceError      a deliberate refusal: answered with its status and text
+    ├── InvalidRequest    a request that breaks the schema: answered with 422 and every violation
+    ├── StartupError      the server cannot start as it is configured
+    ├── StoreError        the database cannot do what it was asked
+    ├── Contention        another process was faster: the unit of work runs again
+    └── Undecryptable     no key of this server opens a stored secret
+"""
 
 from __future__ import annotations
 
@@ -9,12 +20,16 @@ Issue = Mapping[str, Any]
 """One violation: ``type``, ``loc``, ``msg`` and, where harmless, ``input`` and ``ctx``."""
 
 
-class ServiceError(Exception):
+class ServerError(Exception):
+    """The root of all errors that the server raises on purpose."""
+
+
+class ServiceError(ServerError):
     """A deliberate refusal, answered as ``{"detail": text}``.
 
     Args:
         status_code: The HTTP status.
-        detail: Why, for a person.
+        detail: The reason, for a person.
     """
 
     def __init__(self, status_code: int, detail: str) -> None:
@@ -23,13 +38,29 @@ class ServiceError(Exception):
         self.detail = detail
 
 
-class InvalidRequest(Exception):
-    """A request that breaks the schema: answered with 422 and all its violations."""
+class InvalidRequest(ServerError):
+    """A request that breaks the schema, answered with 422 and all its violations.
+
+    Args:
+        issues: The violations.
+    """
 
     def __init__(self, issues: Sequence[Issue]) -> None:
         super().__init__(f"{len(issues)} violations")
         self.issues = list(issues)
 
 
-class StartupError(Exception):
-    """The server cannot start as it is configured; the message says what to do."""
+class StartupError(ServerError):
+    """The server cannot start as it is configured; the message names the remedy."""
+
+
+class StoreError(ServerError):
+    """The database cannot do what it was asked: an unreadable file, an unknown URL, a newer schema."""
+
+
+class Contention(ServerError):
+    """Another process changed what this unit of work has read: :meth:`Store.write` runs the unit again."""
+
+
+class Undecryptable(ServerError):
+    """No key of this server opens a stored secret."""

@@ -44,14 +44,6 @@ Note = tuple[str, ...]
 """What is to be counted: ``transition`` with the status before and after, or an occurrence alone."""
 
 
-class StoreError(Exception):
-    """Storage cannot do what it was asked: the file is unreadable, the URL unknown, the schema too new."""
-
-
-class Contention(Exception):
-    """Another process changed what this unit had read; :meth:`Store.write` runs the unit again."""
-
-
 class Reader(Protocol):
     """A consistent view of what is stored."""
 

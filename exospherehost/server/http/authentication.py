@@ -19,7 +19,7 @@ from exospherehost.server.security.access import API_KEY_HEADER, FULL, SCOPE_KEY
 from exospherehost.server.security.api_keys import digest
 from exospherehost.server.security.wrong_key_limits import WrongKeyLimits, address_of
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 1.0
 """How old what is known of the stored keys may be: a revoked key stops working within this time."""
@@ -118,8 +118,8 @@ class Authenticator:
             await asyncio.sleep(FRESH_SECONDS)
             try:
                 await self._read_since(time.monotonic() - FRESH_SECONDS)
-            except Exception:  # noqa: BLE001 (the database may be back the next time)
-                _log.exception("event=keys_unreadable")
+            except Exception:
+                logger.exception("event=keys_unreadable")
                 continue
             for key in [key for key in self._held if self._valid(key) is None]:
                 self._held.pop(key).ended.set()
@@ -130,7 +130,7 @@ class Authenticator:
         # At most one line a minute, lest the log be what fills the disk.
         if now >= self._told_at + _SECONDS_BETWEEN_WARNINGS:
             self._told_at = now
-            _log.warning("event=keys_held_off address=%s seconds=%d", address_of(host), wait)
+            logger.warning("event=keys_held_off address=%s seconds=%d", address_of(host), wait)
 
     async def _find(self, key: bytes, host: str, now: float) -> Access | None:
         # An unknown key may have been made just now; but who only guesses must not make the database busy.
@@ -150,7 +150,7 @@ class Authenticator:
         """Know what was stored at a time or later; those who ask at once share the reading."""
         while self._read_at < since:
             if self._reading is None:
-                self._reading = asyncio.create_task(self._read(), name="exosphere-keys")
+                self._reading = asyncio.create_task(self._read(), name="exospherehost-keys")
             await asyncio.shield(self._reading)
 
     async def _read(self) -> None:

@@ -22,7 +22,7 @@ from exospherehost.server.http.request_bodies import BODY_LATE
 if sys.platform != "win32":
     import resource
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LARGEST_HEAD = 64 * 1024
 """The most bytes of a request's first line and headers."""
@@ -185,7 +185,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_head or not self._in_message:
-            _log.debug("event=head_late address=%s", self.client and self.client[0])
+            logger.debug("event=head_late address=%s", self.client and self.client[0])
             self.transport.close()
             return
         due = self._began_at + self.patience + self._body_bytes / LEAST_PACE
@@ -195,7 +195,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if due > self.loop.time():
             self._timer = self.loop.call_later(due - self.loop.time(), self._check_sender)
             return
-        _log.debug("event=body_late address=%s bytes=%d", self.client and self.client[0], self._body_bytes)
+        logger.debug("event=body_late address=%s bytes=%d", self.client and self.client[0], self._body_bytes)
         if self.cycle.response_complete:
             self.transport.abort()
             return
@@ -208,7 +208,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Give up on a client that has read nothing for long."""
         unread = self.transport.get_write_buffer_size()
         if unread >= self._unread:
-            _log.debug("event=answer_unread address=%s bytes=%d", self.client and self.client[0], unread)
+            logger.debug("event=answer_unread address=%s bytes=%d", self.client and self.client[0], unread)
             self._unread_timer = None
             self.transport.abort()
             return

@@ -16,7 +16,7 @@ from exospherehost.server.http.responses import not_found, server_error
 from exospherehost.server.observability.access_log import AccessLog
 from exospherehost.server.observability.metrics import UNMATCHED, Metrics
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 REQUEST_ID = b"x-exosphere-request-id"
 _ORIGIN = b"origin"
@@ -95,7 +95,7 @@ class Edge:
             else:
                 await self._app(scope, receive, send_with_id)
         except Exception:
-            _log.exception(
+            logger.exception(
                 "event=request_failed method=%s path=%s request_id=%s",
                 scope["method"],
                 # As it was sent: decoded it could break the line.
@@ -111,8 +111,8 @@ class Edge:
             self._metrics.request_ended(scope["method"], route, status, seconds)
             if self._access_log is not None:
                 self._access_log.write(scope, route, status, seconds, size, request_id.decode("ascii"))
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug(
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
                 "event=request method=%s path=%s status=%d ms=%.1f request_id=%s",
                 scope["method"],
                 scope["raw_path"].decode("ascii", "backslashreplace"),

@@ -21,7 +21,7 @@ from exospherehost.server.http import responses
 from exospherehost.server.observability.metrics import Metrics
 from exospherehost.server.security.access import API_KEY_HEADER
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 READY_PATH = "/ready"
@@ -69,8 +69,8 @@ class Ready:
             revision = await self._read()
         except TimeoutError:
             return f"database: no answer within {_READ_SECONDS:g} s"
-        except Exception as error:  # noqa: BLE001 (whatever keeps it from reading makes it unready)
-            _log.warning("event=not_ready reason=%s", type(error).__name__, exc_info=True)
+        except Exception as error:
+            logger.warning("event=not_ready reason=%s", type(error).__name__, exc_info=True)
             # The driver's text may hold the database's address and user.
             return f"database: {type(error).__name__}"
         # A revision that is not known is a newer server's, which a rolling upgrade has put beside this one.
@@ -129,8 +129,8 @@ class MetricsPage:
             return
         try:
             self._metrics.set_backlog(await self._read())
-        except Exception as error:  # noqa: BLE001 (the other metrics are wanted all the more)
-            _log.warning("event=backlog_unreadable reason=%s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the other metrics are wanted all the more
+            logger.warning("event=backlog_unreadable reason=%s", type(error).__name__)
             self._metrics.set_backlog(None)
         ended = time.monotonic()
         self._fresh_until = ended + max(_BACKLOG_SECONDS, _LEAST_REST * (ended - began))

@@ -16,7 +16,7 @@ from exospherehost.server.security.access import SCOPE_KEY, Access
 LOGGER = "exospherehost.access"
 AccessLogForm = Literal["json", "text", "off"]
 
-_log = logging.getLogger(LOGGER)
+logger = logging.getLogger(LOGGER)
 # An orchestrator asks for them every few seconds.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 
@@ -45,7 +45,7 @@ class AccessLog:
             request_id: Its id.
         """
         level = logging.DEBUG if route in _QUIET else logging.INFO
-        if not _log.isEnabledFor(level):
+        if not logger.isEnabledFor(level):
             return
         client = scope.get("client")
         fields = {
@@ -60,7 +60,7 @@ class AccessLog:
             "request_id": request_id,
             "key_id": _key_id(scope),
         }
-        _log.log(level, "%s", self._format(fields))
+        logger.log(level, "%s", self._format(fields))
 
 
 def _key_id(scope: Scope) -> str | None:

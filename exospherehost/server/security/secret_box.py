@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from exospherehost.server.domain.errors import StartupError
+from exospherehost.server.domain.errors import StartupError, Undecryptable
 from exospherehost.server.security.private_files import read_or_create, replace
 
 KEY_VARIABLE = "EXOSPHERE_SECRETS_KEY"
@@ -29,11 +29,7 @@ _BEHIND_ID = "."
 _BETWEEN_IDS = ","
 
 
-_log = logging.getLogger(__name__)
-
-
-class Undecryptable(Exception):
-    """A stored secret was not encrypted under any key of this server's."""
+logger = logging.getLogger(__name__)
 
 
 class SecretBox:
@@ -124,7 +120,7 @@ class SecretBox:
                 self._take(read_keys(self._file))
             except (OSError, StartupError) as error:
                 # What was read before still serves.
-                _log.warning("event=secrets_keys_unreadable path=%s error=%s", self._file, error)
+                logger.warning("event=secrets_keys_unreadable path=%s error=%s", self._file, error)
 
 
 def keys_of(sealed: Mapping[str, str]) -> str | None:

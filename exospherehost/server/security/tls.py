@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exospherehost.server.domain.errors import StartupError
 
-PASSWORD_VARIABLE = "EXOSPHERE_SSL_KEYFILE_PASSWORD"  # noqa: S105 (a name)
+PASSWORD_VARIABLE = "EXOSPHERE_SSL_KEYFILE_PASSWORD"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, slots=True)

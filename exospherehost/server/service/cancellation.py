@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exospherehost._rules import transitions
-from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.errors import Contention, ServiceError
 from exospherehost.server.domain.records import RunRecord
-from exospherehost.server.domain.store import Contention, Reader, UnitOfWork
+from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.graphs import graph_not_found
 from exospherehost.server.service.reading import run_status

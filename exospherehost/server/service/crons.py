@@ -6,12 +6,12 @@ import logging
 
 from exospherehost._rules import cron
 from exospherehost.server.domain.clock import as_datetime, as_epoch_ms
-from exospherehost.server.domain.errors import ServiceError
-from exospherehost.server.domain.store import Contention, UnitOfWork
+from exospherehost.server.domain.errors import Contention, ServiceError
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.triggers import Start, trigger
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def fire_due(unit: UnitOfWork, context: Context) -> int | None:
@@ -31,20 +31,19 @@ def fire_due(unit: UnitOfWork, context: Context) -> int | None:
         except Contention:
             # Another was in its way: the whole is tried again, and the schedule not moved on without its run.
             raise
-        except Exception as error:  # noqa: BLE001 (one schedule that fails must not hold up the others)
+        except Exception as error:
             unit.note("cron_failed")
-            _log.error(
+            logger.error(  # noqa: TRY400 - a refusal is explained by its text
                 "event=cron_failed namespace=%s graph=%s expression=%s reason=%s",
                 due.namespace,
                 due.graph_name,
                 due.expression,
                 error.detail if isinstance(error, ServiceError) else repr(error),
-                # A refusal is explained by its text; anything else is a fault of ours.
                 exc_info=not isinstance(error, ServiceError),
             )
         else:
             unit.note("cron_fired")
-            _log.info(
+            logger.info(
                 "event=cron_fired namespace=%s graph=%s expression=%s run_id=%s",
                 due.namespace,
                 due.graph_name,

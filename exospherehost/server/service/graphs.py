@@ -13,7 +13,7 @@ from exospherehost.server.domain.records import GraphRecord
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.service.context import Context, granted_secrets, node_spec
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def graph_not_found(namespace: str, name: str) -> ServiceError:
@@ -40,7 +40,7 @@ def check(graph: GraphSpec, secrets: Mapping[str, str], *, strict: bool) -> None
     if differences and strict:
         raise ServiceError(400, "Not as on the hosted service (strict mode):\n" + "\n".join(differences))
     for difference in differences:
-        _log.warning(
+        logger.warning(
             "event=hosted_difference namespace=%s graph=%s difference=%s", graph.namespace, graph.name, difference
         )
 

@@ -13,7 +13,7 @@ from exospherehost.server.domain.store import Store, UnitOfWork
 from exospherehost.server.service import state_reports
 from exospherehost.server.service.context import Context
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EXPIRED = "lease expired"
 """The error of a state whose lease ran out."""
@@ -72,7 +72,7 @@ async def spare_after_start(store: Store, context: Context) -> None:
     until = context.clock.now_ms() + SPARED_AFTER_START_MS
     spared = await store.write(lambda unit: unit.prolong_leases(until))
     if spared:
-        _log.info("event=leases_spared count=%d for_ms=%d", spared, SPARED_AFTER_START_MS)
+        logger.info("event=leases_spared count=%d for_ms=%d", spared, SPARED_AFTER_START_MS)
 
 
 async def end_expired(store: Store, context: Context) -> int | None:
@@ -91,13 +91,13 @@ async def end_expired(store: Store, context: Context) -> int | None:
 async def _end(store: Store, context: Context, state_id: str) -> None:
     try:
         retry = await store.write(lambda unit: _expire(unit, context, state_id), concerns=state_id)
-    except Exception:  # noqa: BLE001 (one state that fails must not hold up the others)
-        _log.exception("event=lease_end_failed state_id=%s retry_in_ms=%d", state_id, _PAUSE_AFTER_FAILURE_MS)
+    except Exception:
+        logger.exception("event=lease_end_failed state_id=%s retry_in_ms=%d", state_id, _PAUSE_AFTER_FAILURE_MS)
         later = context.clock.now_ms() + _PAUSE_AFTER_FAILURE_MS
         await store.write(lambda unit: unit.postpone_lease(state_id, later))
     else:
         if retry is not None:
-            _log.warning("event=lease_expired state_id=%s retry_created=%s", state_id, retry)
+            logger.warning("event=lease_expired state_id=%s retry_created=%s", state_id, retry)
 
 
 def _expire(unit: UnitOfWork, context: Context, state_id: str) -> bool | None:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 from exospherehost._rules.model import Status
 from exospherehost._rules.transitions import STATE_NOT_FOUND
-from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.errors import ServiceError, Undecryptable
 from exospherehost.server.domain.records import RunListing, RunRecord, StateOutline, StateRecord
 from exospherehost.server.domain.store import Reader
-from exospherehost.server.security.secret_box import Undecryptable
 from exospherehost.server.service.context import Context
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,9 @@ def secrets_of_state(reader: Reader, context: Context, namespace: str, state_id:
     try:
         return {name: context.secret_box.open(sealed[name]) for name in names if name in sealed}
     except Undecryptable as error:
-        _log.error("event=secret_undecryptable namespace=%s graph=%s", run.namespace, run.graph_name)
+        logger.error(  # noqa: TRY400 - the trace adds nothing
+            "event=secret_undecryptable namespace=%s graph=%s", run.namespace, run.graph_name
+        )
         raise ServiceError(404, "The secrets cannot be read: they were stored under another key") from error
 
 

@@ -14,7 +14,7 @@ from exospherehost.server.domain.store import Store, UnitOfWork
 from exospherehost.server.service import state_reports
 from exospherehost.server.service.context import Context
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Executed(NamedTuple):
@@ -89,7 +89,7 @@ def _failed(report: Report, error: BaseException) -> Result:
         return Result(error.status_code, detail=error.detail)
     if not isinstance(error, Exception):
         raise error
-    _log.error("event=report_failed state_id=%s", report.state_id, exc_info=error)
+    logger.error("event=report_failed state_id=%s", report.state_id, exc_info=error)
     return Result(500, detail="The service failed; its log says why")
 
 

@@ -15,7 +15,7 @@ from exospherehost.server.domain.clock import Clock
 from exospherehost.server.domain.records import OldRun
 from exospherehost.server.domain.store import Reader, Store, UnitOfWork
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RUNS_AT_ONCE = 50
@@ -62,7 +62,7 @@ async def prune(store: Store, clock: Clock, older_than: timedelta) -> Pruned:
     while await _in_turn(store, lambda unit: unit.drop_trigger_keys(clock.now_ms(), limit=_KEYS_AT_ONCE)):
         pass
     if total.runs:
-        _log.info(
+        logger.info(
             "event=runs_pruned runs=%d states=%d older_than_s=%d", total.runs, total.states, older_than.total_seconds()
         )
     return total

@@ -13,7 +13,7 @@ from exospherehost.server.domain.records import JoinProgress, RunCounts, RunReco
 from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.service.context import Context, LoadedVersion
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class JoinFailure(Enum):
@@ -125,7 +125,7 @@ class RunProgress:
             try:
                 state = self._uniting_state(node, parents)
             except NextStateError as error:
-                _log.warning(
+                logger.warning(
                     "event=join_failed run_id=%s identifier=%s reason=%s", self._run.id, node.identifier, error
                 )
                 if on_failure is JoinFailure.RAISE:

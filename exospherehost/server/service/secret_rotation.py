@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from exospherehost.server.domain.errors import Undecryptable
 from exospherehost.server.domain.records import SealedSecrets
 from exospherehost.server.domain.store import Reader, Store, UnitOfWork
-from exospherehost.server.security.secret_box import SecretBox, Undecryptable, make_key, read_keys, write_keys
+from exospherehost.server.security.secret_box import SecretBox, make_key, read_keys, write_keys
 
 
 @dataclass(frozen=True, slots=True)

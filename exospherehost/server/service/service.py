@@ -29,7 +29,7 @@ from exospherehost.server.service.secret_rotation import list_doubtful, unreadab
 from exospherehost.server.service.waiting_claims import Attempt, Claimer, Patience, WaitingRoom
 from exospherehost_client.limits import BATCH_SIZE_MAX
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Service:
@@ -121,7 +121,7 @@ class Service:
             )
         if start.entries is not None and (namespace, graph_name) not in self._triggered_with_entries:
             self._triggered_with_entries.add((namespace, graph_name))
-            _log.warning(
+            logger.warning(
                 "event=hosted_difference namespace=%s graph=%s difference=%s",
                 namespace,
                 graph_name,
@@ -193,7 +193,7 @@ class Service:
         doubtful = await self._store.read(lambda reader: list_doubtful(reader, box))
         unreadable = await asyncio.to_thread(unreadable_graphs, doubtful, box)
         if unreadable:
-            _log.warning(
+            logger.warning(
                 "event=secrets_unreadable count=%d first=%s what=%s",
                 len(unreadable),
                 unreadable[0],

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StoreError
 from exospherehost.server.storage.sql.database_url import database_path, postgresql_url
 from exospherehost.server.storage.sql.store import DEFAULT_WRITERS, READERS, SqlStore
 from exospherehost.server.storage.sqlite.database import SqliteDatabase

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StoreError
 from exospherehost.server.storage import migrations
 from exospherehost.server.storage.opening import load_postgresql
 from exospherehost.server.storage.sql.database_url import database_path, postgresql_url

@@ -12,8 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from exospherehost.server import ServerSettings, ServerThread
-from exospherehost.server.domain.errors import StartupError
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StartupError, StoreError
 from exospherehost.server.storage.migrations import differences, schema_version, upgrade
 from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.postgresql.database import open_engine

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, inspect
 
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StoreError
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.base import Executable
 
-from exospherehost.server.domain.store import Reader, StoreError
+from exospherehost.server.domain.errors import StoreError
+from exospherehost.server.domain.store import Reader
 from exospherehost.server.storage.migrations import prepare
 from exospherehost.server.storage.postgresql.bulk_statements import KEYS, ROWS, TOGETHER
 from exospherehost.server.storage.postgresql.notifications import Notifications

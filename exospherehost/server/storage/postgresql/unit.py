@@ -29,8 +29,8 @@ from hashlib import blake2b
 from sqlalchemy import JSON, BigInteger, Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from exospherehost.server.domain.errors import Contention
 from exospherehost.server.domain.records import ClaimedRecord, GraphRecord, JoinProgress, TriggerKeyRecord
-from exospherehost.server.domain.store import Contention
 from exospherehost.server.storage.sql.base import binds
 from exospherehost.server.storage.sql.batch_unit import BatchUnit
 from exospherehost.server.storage.sql.graphs import SqlGraphs, read_graph

@@ -26,7 +26,7 @@ import psycopg
 from sqlalchemy import BigInteger, Connection, Engine, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StoreError
 from exospherehost.server.storage.postgresql.unit import PostgresUnit
 from exospherehost.server.storage.sql.base import Spoilt, TransactionLost
 from exospherehost.server.storage.sql.statements import Statements

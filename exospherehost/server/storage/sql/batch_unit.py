@@ -16,6 +16,7 @@ from sqlalchemy.sql import ClauseElement, FromClause, Insert, visitors
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
+from exospherehost.server.domain.errors import Contention
 from exospherehost.server.domain.records import (
     ClaimedRecord,
     JoinProgress,
@@ -29,7 +30,7 @@ from exospherehost.server.domain.records import (
     StateChange,
     StateRecord,
 )
-from exospherehost.server.domain.store import Contention, NodeKey
+from exospherehost.server.domain.store import NodeKey
 from exospherehost.server.storage.sql.base import Spoilt, binds, dump, load
 from exospherehost.server.storage.sql.pending_writes import Known, Pending, Values
 from exospherehost.server.storage.sql.runs import ADD_RUNS, COUNT_FIELDS, STATE_FIELDS, SqlRuns, read_run, read_state

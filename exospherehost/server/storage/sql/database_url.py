@@ -8,7 +8,7 @@ from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StoreError
 
 _POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 # What libpq also takes from a URL's query, and nobody may see.

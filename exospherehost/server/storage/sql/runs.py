@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, bindparam, insert, literal_column, null, select, update
 
+from exospherehost.server.domain.errors import Contention
 from exospherehost.server.domain.records import (
     ClaimedRecord,
     JoinProgress,
@@ -19,7 +20,7 @@ from exospherehost.server.domain.records import (
     StateRecord,
     WaitingState,
 )
-from exospherehost.server.domain.store import Contention, Note
+from exospherehost.server.domain.store import Note
 from exospherehost.server.storage.sql.base import binds, dump, load
 from exospherehost.server.storage.sql.events import SqlEvents
 from exospherehost.server.storage.sql.statements import Statements

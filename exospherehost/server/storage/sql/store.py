@@ -16,8 +16,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
+from exospherehost.server.domain.errors import Contention, StoreError
 from exospherehost.server.domain.records import WaitingState
-from exospherehost.server.domain.store import Contention, Reader, StoreError, StoreObserver, UnitOfWork
+from exospherehost.server.domain.store import Reader, StoreObserver, UnitOfWork
 from exospherehost.server.storage.sql.writer import Busy, News, Task, Waiter, Writer
 
 _log = logging.getLogger(__name__)

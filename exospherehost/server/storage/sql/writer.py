@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from exospherehost.server.domain.errors import Contention
 from exospherehost.server.domain.records import WaitingState
-from exospherehost.server.domain.store import Contention, Note, UnitOfWork
+from exospherehost.server.domain.store import Note, UnitOfWork
 from exospherehost.server.storage.sql.base import Spoilt, savepoint
 from exospherehost.server.storage.sql.batch_unit import BatchUnit
 from exospherehost.server.storage.sql.unit import SqlUnit

@@ -8,8 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from exospherehost.server.domain.errors import Contention
 from exospherehost.server.domain.records import CronRecord
-from exospherehost.server.domain.store import Contention
 from exospherehost.server.service import crons
 
 

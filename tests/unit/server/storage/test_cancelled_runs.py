@@ -7,8 +7,9 @@ from threading import Event
 
 import pytest
 
+from exospherehost.server.domain.errors import Contention
 from exospherehost.server.domain.records import NewRun, RunCounts
-from exospherehost.server.domain.store import Contention, UnitOfWork
+from exospherehost.server.domain.store import UnitOfWork
 from exospherehost.server.storage.sql.store import SqlStore
 from tests.unit.server.storage.test_event_log import prepared, state
 

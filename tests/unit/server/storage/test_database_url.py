@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from exospherehost.server import ServerSettings
-from exospherehost.server.domain.errors import StartupError
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StartupError, StoreError
 from exospherehost.server.storage.sql.database_url import database_path, postgresql_url, shown
 
 URL = "postgresql://user:s3cret@host:5433/name?sslmode=require&password=s3cret"

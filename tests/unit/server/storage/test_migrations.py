@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, inspect, text
 
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StoreError
 from exospherehost.server.storage.migrations import upgrade
 from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.sql.tables import metadata

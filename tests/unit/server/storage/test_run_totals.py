@@ -10,8 +10,9 @@ from typing import NoReturn
 
 import pytest
 
+from exospherehost.server.domain.errors import Contention
 from exospherehost.server.domain.records import NewRun, RunCounts
-from exospherehost.server.domain.store import Contention, Reader, UnitOfWork
+from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.databases import Database

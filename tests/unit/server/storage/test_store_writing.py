@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from exospherehost.server.domain.errors import Contention, StoreError
 from exospherehost.server.domain.records import NewRun, NodeRecord, RunCounts, StateChange, StateRecord
-from exospherehost.server.domain.store import Contention, Reader, StoreError, UnitOfWork
+from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.storage.sql.base import TransactionLost
 from exospherehost.server.storage.sql.store import SqlStore
 from exospherehost.server.storage.sql.unit import SqlUnit
