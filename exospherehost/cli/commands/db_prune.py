@@ -42,7 +42,7 @@ def prune(database: str, older_than: timedelta, *, dry_run: bool) -> None:
     )
 
 
-async def _prune(database: str, older_than: timedelta, *, dry_run: bool) -> retention.Pruned:
+async def _prune(database: str, older_than: timedelta, *, dry_run: bool) -> retention.DeletedRuns:
     with closing(await asyncio.to_thread(open_store, database)) as store:
-        work = retention.count if dry_run else retention.prune
+        work = retention.count_old_runs if dry_run else retention.delete_old_runs
         return await work(store, SystemClock(), older_than)

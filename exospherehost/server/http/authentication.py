@@ -57,13 +57,13 @@ class Authenticator:
         self._own = digest(own_key.encode("ascii"))
         self._store = store
         self._clock = clock
-        self._attempts = WrongKeyLimits()
+        self._limits = WrongKeyLimits()
         self._known: dict[bytes, tuple[ApiKeyRecord, Access]] = {}
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         self._held: dict[bytes, _Hold] = {}
         self._is_held = asyncio.Event()
-        self._told_at = float("-inf")
+        self._warned_at = float("-inf")
 
     async def admit(self, scope: Scope) -> Access | ASGIApp:
         """Return what a request may do, or the answer that turns it away."""
@@ -79,8 +79,8 @@ class Authenticator:
         else:
             access = await self._find(key, host, now)
         if access is None:
-            if wait := self._attempts.fail(host, now):
-                self._tell(host, wait, now)
+            if wait := self._limits.fail(host, now):
+                self._warn(host, wait, now)
                 return responses.too_many_attempts(int(wait))
             return responses.unauthorized
         scope[SCOPE_KEY] = access
@@ -126,15 +126,15 @@ class Authenticator:
             if not self._held:
                 self._is_held.clear()
 
-    def _tell(self, host: str, wait: float, now: float) -> None:
+    def _warn(self, host: str, wait: float, now: float) -> None:
         # At most one line a minute, lest the log be what fills the disk.
-        if now >= self._told_at + _SECONDS_BETWEEN_WARNINGS:
-            self._told_at = now
+        if now >= self._warned_at + _SECONDS_BETWEEN_WARNINGS:
+            self._warned_at = now
             logger.warning("event=keys_held_off address=%s seconds=%d", address_of(host), wait)
 
     async def _find(self, key: bytes, host: str, now: float) -> Access | None:
         # An unknown key may have been made just now; but who only guesses must not make the database busy.
-        unknown = key not in self._known and not self._attempts.held_off(host, now)
+        unknown = key not in self._known and not self._limits.held_off(host, now)
         await self._read_since(now if unknown else now - FRESH_SECONDS)
         return self._valid(key)
 

@@ -67,24 +67,24 @@ class Endpoint:
 
     Args:
         operations: By method.
-        gate: What admits requests by their key.
+        authenticator: Admits requests by their API key.
         largest_body: The most bytes of a body.
     """
 
-    def __init__(self, operations: Mapping[str, Operation], *, gate: Authenticator, largest_body: int) -> None:
+    def __init__(self, operations: Mapping[str, Operation], *, authenticator: Authenticator, largest_body: int) -> None:
         self._operations = operations
-        self._gate = gate
+        self._authenticator = authenticator
         self._largest_body = largest_body
         self._not_allowed: ASGIApp = responses.method_not_allowed(sorted(operations))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = await self._answer(scope, receive)
-        if isinstance(answer, EventStream):
-            receive = self._gate.while_valid(scope, receive)
-        await answer(scope, receive, send)
+        response = await self._response(scope, receive)
+        if isinstance(response, EventStream):
+            receive = self._authenticator.while_valid(scope, receive)
+        await response(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
+    async def _response(self, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self._operations.get(scope["method"])
         if operation is None:
             return self._not_allowed
@@ -95,12 +95,12 @@ class Endpoint:
         except ServiceError as error:
             return responses.refusal(error.status_code, error.detail)
         except InvalidRequest as error:
-            return responses.JsonAnswer(422, request_issues.encode_issues(error.issues))
-        return _answer_of(operation, result)
+            return responses.JsonResponse(422, request_issues.encode_issues(error.issues))
+        return _response_of(operation, result)
 
     async def _refused(self, scope: Scope) -> ASGIApp | None:
         """Return the answer that turns a request away for its key; None if it may go on."""
-        admitted = await self._gate.admit(scope)
+        admitted = await self._authenticator.admit(scope)
         if not isinstance(admitted, Access):
             return admitted
         namespace = scope["path_params"].get("namespace_name")
@@ -122,14 +122,14 @@ class Endpoint:
         if operation.extras is None:
             request_issues.require_valid(issues)
             return await operation.handler(path, body)
-        extras = operation.extras(scope, self._gate.while_valid(scope, receive), issues)
+        extras = operation.extras(scope, self._authenticator.while_valid(scope, receive), issues)
         request_issues.require_valid(issues)
         return await operation.handler(path, body, extras)
 
 
-def _answer_of(operation: Operation, result: Result) -> ASGIApp:
+def _response_of(operation: Operation, result: Result) -> ASGIApp:
     if isinstance(result, EventStream):
         return result
     if isinstance(result, Reply):
-        return responses.JsonAnswer(operation.status, responses.encode(result.body), result.headers)
-    return responses.JsonAnswer(operation.status, responses.encode(result))
+        return responses.JsonResponse(operation.status, responses.encode(result.body), result.headers)
+    return responses.JsonResponse(operation.status, responses.encode(result))

@@ -32,11 +32,11 @@ class EventStream:
     The next part is asked for once the client has taken the last, so one who reads slowly holds little here.
 
     Args:
-        told: What happens.
+        updates: The updates of the run, in order.
     """
 
-    def __init__(self, told: AsyncGenerator[RunUpdate, None]) -> None:
-        self._told = told
+    def __init__(self, updates: AsyncGenerator[RunUpdate, None]) -> None:
+        self._updates = updates
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
@@ -52,10 +52,10 @@ class EventStream:
             sending.result()
 
     async def _send(self, send: Send) -> None:
-        async with aclosing(self._told) as told:
+        async with aclosing(self._updates) as updates:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            async for part in told:
-                for body in _encoded(part):
+            async for update in updates:
+                for body in _encoded(update):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
@@ -74,14 +74,14 @@ def parse_event_id(text: str) -> EventCursor | None:
     return place if max(place) <= _LARGEST_NUMBER else None
 
 
-def _encoded(part: RunUpdate) -> Iterator[bytes]:
-    if isinstance(part, Silence):
+def _encoded(update: RunUpdate) -> Iterator[bytes]:
+    if isinstance(update, Silence):
         yield _COMMENT
-    elif isinstance(part, RunEnd):
-        yield _event("end", part.place, part.occurred_at, status=part.status)
+    elif isinstance(update, RunEnd):
+        yield _event("end", update.place, update.occurred_at, status=update.status)
     else:
-        for start in range(0, len(part), _SENT_AT_ONCE):
-            yield b"".join(map(_transition, part[start : start + _SENT_AT_ONCE]))
+        for start in range(0, len(update), _SENT_AT_ONCE):
+            yield b"".join(map(_transition, update[start : start + _SENT_AT_ONCE]))
 
 
 def _transition(transition: TransitionRecord) -> bytes:

@@ -36,7 +36,7 @@ _LEAST_REST = 20
 _LAG_PERIOD = 1.0
 _BEARER = b"bearer "
 
-_READY: ASGIApp = responses.JsonAnswer(200, b'{"status":"ready"}')
+_READY: ASGIApp = responses.JsonResponse(200, b'{"status":"ready"}')
 _ONLY_GET: ASGIApp = responses.method_not_allowed(["GET"])
 
 
@@ -56,11 +56,11 @@ class Ready:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = _ONLY_GET
+        response = _ONLY_GET
         if scope["method"] == "GET":
             reason = await self._find_fault()
-            answer = _READY if reason is None else _unready(reason)
-        await answer(scope, receive, send)
+            response = _READY if reason is None else _unready(reason)
+        await response(scope, receive, send)
 
     async def _find_fault(self) -> str | None:
         if self._stopping():
@@ -108,9 +108,9 @@ class MetricsPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await (await self._answer(scope))(scope, receive, send)
+        await (await self._response(scope))(scope, receive, send)
 
-    async def _answer(self, scope: Scope) -> ASGIApp:
+    async def _response(self, scope: Scope) -> ASGIApp:
         if scope["method"] != "GET":
             return _ONLY_GET
         if not scope.get(OPEN):
@@ -121,7 +121,7 @@ class MetricsPage:
         self._metrics.set_waiting(*self._waiting())
         accept = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
         body, content_type = await asyncio.to_thread(self._metrics.expose, accept)
-        return responses.BytesAnswer(body, content_type)
+        return responses.BytesResponse(body, content_type)
 
     async def _refresh(self) -> None:
         began = time.monotonic()
@@ -189,4 +189,4 @@ def _revision(reader: Reader) -> str | None:
 
 
 def _unready(reason: str) -> ASGIApp:
-    return responses.JsonAnswer(503, json.dumps({"status": "unready", "reason": reason}).encode("ascii"))
+    return responses.JsonResponse(503, json.dumps({"status": "unready", "reason": reason}).encode("ascii"))

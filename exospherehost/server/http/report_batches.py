@@ -79,7 +79,7 @@ def _read(
     if state_id is None:
         return _invalid(sent, "state_id: A state id has 24 hexadecimal digits")
     if spoiled is not None:
-        return _invalid(sent, _told(spoiled.loc[3:], spoiled.msg))
+        return _invalid(sent, _message(spoiled.loc[3:], spoiled.msg))
     given = [name for name in _OUTCOMES if name in entry]
     if len(given) != 1 or entry[given[0]] is None:
         return _invalid(sent, f"Give exactly one of {', '.join(_OUTCOMES)}")
@@ -87,7 +87,7 @@ def _read(
         report = report or models.StateReport.model_validate(entry)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        return _invalid(sent, "; ".join(_told(problem["loc"], problem["msg"]) for problem in problems))
+        return _invalid(sent, "; ".join(_message(problem["loc"], problem["msg"]) for problem in problems))
     return ReadReport(sent, Report(state_id, _outcome(report)))
 
 
@@ -103,7 +103,7 @@ def _outcome(report: models.StateReport) -> Executed | Errored | Pruned | Requeu
     raise LookupError("a report without an outcome")
 
 
-def _told(loc: Sequence[str | int], message: str) -> str:
+def _message(loc: Sequence[str | int], message: str) -> str:
     return f"{'.'.join(map(str, loc))}: {message}"
 
 

@@ -152,8 +152,8 @@ def validate(
         # What could not be stored cannot be sent back either.
         issues = [{name: part for name, part in issue.items() if name != "input"} for issue in issues]
     if check is not None:
-        told = {tuple(issue["loc"]) for issue in issues}
-        issues += [issue.to_json() for issue in check(value) if issue.loc not in told]
+        known = {tuple(issue["loc"]) for issue in issues}
+        issues += [issue.to_json() for issue in check(value) if issue.loc not in known]
     return (None if issues else parsed), [_without_secrets(issue) for issue in issues]
 
 

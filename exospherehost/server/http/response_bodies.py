@@ -143,7 +143,7 @@ def state(view: StateView) -> models.StateDetail:
 
 def _claimed(state: ClaimedRecord, until: Mapping[int, datetime], *, with_context: bool) -> JsonObject:
     # Only what is set is sent, and nothing is set to null.
-    told: JsonObject = {
+    fields: JsonObject = {
         "state_id": state.id,
         "node_name": state.node_name,
         "identifier": state.identifier,
@@ -151,12 +151,12 @@ def _claimed(state: ClaimedRecord, until: Mapping[int, datetime], *, with_contex
         "created_at": as_datetime(state.created_at),
     }
     if with_context:
-        told["graph_name"] = state.graph_name
-        told["run_id"] = state.run_id
-        told["attempt"] = state.retry_count + 1
+        fields["graph_name"] = state.graph_name
+        fields["run_id"] = state.run_id
+        fields["attempt"] = state.retry_count + 1
     if state.lease_expires_at is not None:
-        told["lease_expires_at"] = until[state.lease_expires_at]
-    return told
+        fields["lease_expires_at"] = until[state.lease_expires_at]
+    return fields
 
 
 def leases(held: Sequence[HeldLease]) -> models.RenewLeasesResponse:
@@ -174,14 +174,14 @@ def report_results(results: Sequence[tuple[str, Result]]) -> JsonObject:
 
 
 def _report_result(state_id: str, result: Result) -> JsonObject:
-    told: JsonObject = {"state_id": state_id, "status": result.status}
+    fields: JsonObject = {"state_id": state_id, "status": result.status}
     if result.detail is not None:
-        told["detail"] = result.detail
+        fields["detail"] = result.detail
     if result.retry_created is not None:
-        told["retry_created"] = result.retry_created
+        fields["retry_created"] = result.retry_created
     if result.enqueue_after is not None:
-        told["enqueue_after"] = result.enqueue_after
-    return told
+        fields["enqueue_after"] = result.enqueue_after
+    return fields
 
 
 def _template(record: GraphRecord) -> dict[str, object]:
@@ -199,7 +199,7 @@ def _template(record: GraphRecord) -> dict[str, object]:
 
 
 def _run(run: RunListing, *, with_cancellation: bool) -> JsonObject:
-    told: JsonObject = {
+    fields: JsonObject = {
         "run_id": run.id,
         "graph_name": run.graph_name,
         "success_count": run.counts.succeeded,
@@ -211,8 +211,8 @@ def _run(run: RunListing, *, with_cancellation: bool) -> JsonObject:
         "created_at": as_datetime(run.created_at),
     }
     if with_cancellation:
-        told["cancelled_at"] = None if run.cancelled_at is None else as_datetime(run.cancelled_at)
-    return told
+        fields["cancelled_at"] = None if run.cancelled_at is None else as_datetime(run.cancelled_at)
+    return fields
 
 
 def _outline(state: StateOutline) -> models.RunGraphNode:

@@ -15,7 +15,7 @@ _JSON = (b"content-type", b"application/json")
 Header = tuple[bytes, bytes]
 
 
-class JsonAnswer:
+class JsonResponse:
     """An ASGI application that sends one JSON body.
 
     Args:
@@ -37,7 +37,7 @@ class JsonAnswer:
         await send({"type": "http.response.body", "body": self._body})
 
 
-class BytesAnswer:
+class BytesResponse:
     """An ASGI application that sends a body of any type with status 200.
 
     Args:
@@ -60,19 +60,19 @@ class BytesAnswer:
         await send({"type": "http.response.body", "body": self._body})
 
 
-def refusal(status: int, detail: str, headers: Sequence[Header] = ()) -> JsonAnswer:
+def refusal(status: int, detail: str, headers: Sequence[Header] = ()) -> JsonResponse:
     """Return a deliberate refusal."""
-    return JsonAnswer(status, json.dumps({"detail": detail}).encode("ascii"), headers)
+    return JsonResponse(status, json.dumps({"detail": detail}).encode("ascii"), headers)
 
 
 not_found: ASGIApp = refusal(404, "Not Found")
 unauthorized: ASGIApp = refusal(401, "Invalid API key")
-server_error: ASGIApp = JsonAnswer(
+server_error: ASGIApp = JsonResponse(
     500, json.dumps({"success": False, "detail": "The service failed; its log says why"}).encode("ascii")
 )
 
 
-def too_many_attempts(seconds: int) -> JsonAnswer:
+def too_many_attempts(seconds: int) -> JsonResponse:
     """Return the refusal of an address from which too many wrong keys came, and when to come again."""
     return refusal(
         429,
@@ -81,7 +81,7 @@ def too_many_attempts(seconds: int) -> JsonAnswer:
     )
 
 
-def method_not_allowed(methods: Sequence[str]) -> JsonAnswer:
+def method_not_allowed(methods: Sequence[str]) -> JsonResponse:
     """Return the refusal of a method, naming those that there are."""
     return refusal(405, "Method Not Allowed", [(b"allow", ", ".join(methods).encode("ascii"))])
 

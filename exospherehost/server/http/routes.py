@@ -27,6 +27,7 @@ from exospherehost.server.http.request_bodies import reads
 from exospherehost.server.http.request_headers import Wait, read_idempotency_key, read_last_event_id, read_wait
 from exospherehost.server.http.responses import not_found
 from exospherehost.server.security.access import Access, forbidden
+from exospherehost.server.service.claims import Claim
 from exospherehost.server.service.nodes import Registration
 from exospherehost.server.service.report_batches import Report, Result
 from exospherehost.server.service.service import Service
@@ -39,13 +40,13 @@ from exospherehost_client.operations import OPERATIONS
 
 
 def build_routes(
-    service: Service, gate: Authenticator, *, extensions: frozenset[str], strict: bool, largest_body: int
+    service: Service, authenticator: Authenticator, *, extensions: frozenset[str], strict: bool, largest_body: int
 ) -> list[BaseRoute]:
     """Return the routes of all operations.
 
     Args:
         service: Carries the operations out.
-        gate: Admits requests.
+        authenticator: Admits requests by their API key.
         extensions: The extensions to offer.
         strict: Whether to refuse what the hosted service would refuse or treat otherwise.
         largest_body: The most bytes that a request's body may have.
@@ -57,7 +58,7 @@ def build_routes(
     return [
         *no_events,
         *(
-            Route(path, Endpoint(operations, gate=gate, largest_body=largest_body))
+            Route(path, Endpoint(operations, authenticator=authenticator, largest_body=largest_body))
             for path, operations in table.items()
         ),
     ]
@@ -241,14 +242,11 @@ class _Operations:
         self, namespace: str, body: models.EnqueueStatesRequest, wait: Wait | None
     ) -> JsonObject | Reply:
         claimed = await self._service.claim_states(
-            namespace,
-            body.nodes,
-            body.batch_size,
-            lease_ms=body.lease_ms,
-            patience=None if wait is None else Patience(wait.seconds * 1_000, wait.gone),
+            Claim(namespace, body.nodes, body.batch_size, body.lease_ms),
+            None if wait is None else Patience(wait.seconds * 1_000, wait.gone),
         )
-        answer = response_bodies.claimed(namespace, claimed, with_context=CONTEXT in self._extensions)
-        return answer if wait is None else Reply(answer, wait.applied())
+        response = response_bodies.claimed(namespace, claimed, with_context=CONTEXT in self._extensions)
+        return response if wait is None else Reply(response, wait.applied())
 
     async def renew_leases(self, namespace: str, body: models.RenewLeasesRequest) -> models.RenewLeasesResponse:
         state_ids = [state_id.lower() for state_id in body.state_ids]
@@ -270,12 +268,12 @@ class _Operations:
         return models.ErroredResponse(status=models.StateStatus.ERRORED, retry_created=retry_created)
 
     async def prune_state(self, path: tuple[str, str], body: models.PruneRequest) -> models.SignalResponse:
-        answer = await self._service.prune_state(*path, body.data)
-        return models.SignalResponse(enqueue_after=answer.enqueue_after, status=answer.status)
+        signal = await self._service.prune_state(*path, body.data)
+        return models.SignalResponse(enqueue_after=signal.enqueue_after, status=signal.status)
 
     async def requeue_state(self, path: tuple[str, str], body: models.RequeueRequest) -> models.SignalResponse:
-        answer = await self._service.requeue_state(*path, body.enqueue_after)
-        return models.SignalResponse(enqueue_after=answer.enqueue_after, status=answer.status)
+        signal = await self._service.requeue_state(*path, body.enqueue_after)
+        return models.SignalResponse(enqueue_after=signal.enqueue_after, status=signal.status)
 
     async def retry_state(self, path: tuple[str, str], body: models.ManualRetryRequest) -> models.ManualRetryResponse:
         new_id = await self._service.retry_state(*path, body.fanout_id)

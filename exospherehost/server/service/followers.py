@@ -96,8 +96,8 @@ class Followers:
             while not self._closed:
                 stir.clear()
                 look = await self._store.read(partial(_look, run_key=run.key, after=after))
-                page, told = look.page, bool(look.page.transitions)
-                if told:
+                page = look.page
+                if page.transitions:
                     yield page.transitions
                 after = page.following
                 if page.full:
@@ -108,7 +108,7 @@ class Followers:
                     yield _end(look.run, look.last)
                     return
                 now_ms = self._clock.now_ms()
-                if told:
+                if page.transitions:
                     silent_until = now_ms + KEEP_ALIVE_MS
                     await asyncio.sleep(_PAUSE_SECONDS)
                 elif now_ms >= silent_until:

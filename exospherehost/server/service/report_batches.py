@@ -101,8 +101,8 @@ def _apply(context: Context, namespace: str, report: Report, unit: UnitOfWork) -
         case Errored(error):
             return Result(retry_created=state_reports.errored(unit, context, namespace, report.state_id, error))
         case Pruned(data):
-            answer = state_reports.prune(unit, context, namespace, report.state_id, data)
-            return Result(enqueue_after=answer.enqueue_after)
+            signal = state_reports.prune(unit, context, namespace, report.state_id, data)
+            return Result(enqueue_after=signal.enqueue_after)
         case Requeued(delay_ms):
-            answer = state_reports.requeue(unit, context, namespace, report.state_id, delay_ms)
-            return Result(enqueue_after=answer.enqueue_after)
+            signal = state_reports.requeue(unit, context, namespace, report.state_id, delay_ms)
+            return Result(enqueue_after=signal.enqueue_after)

@@ -27,14 +27,14 @@ _LOOKS_PER_AGE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class DeletedRuns:
     """How much was, or would be, deleted."""
 
     runs: int = 0
     states: int = 0
 
-    def __add__(self, other: Pruned) -> Pruned:
-        return Pruned(self.runs + other.runs, self.states + other.states)
+    def __add__(self, other: DeletedRuns) -> DeletedRuns:
+        return DeletedRuns(self.runs + other.runs, self.states + other.states)
 
 
 def next_look_ms(now_ms: int, older_than: timedelta) -> int:
@@ -43,7 +43,7 @@ def next_look_ms(now_ms: int, older_than: timedelta) -> int:
     return now_ms + min(max(pause_ms, _SHORTEST_PAUSE_MS), _LONGEST_PAUSE_MS)
 
 
-async def prune(store: Store, clock: Clock, older_than: timedelta) -> Pruned:
+async def delete_old_runs(store: Store, clock: Clock, older_than: timedelta) -> DeletedRuns:
     """Delete the runs that have ended and of which nothing has changed for so long.
 
     A run is gone for all from one moment to the next; what it leaves is deleted in parts. Ended in the middle of that,
@@ -63,16 +63,16 @@ async def prune(store: Store, clock: Clock, older_than: timedelta) -> Pruned:
         pass
     if total.runs:
         logger.info(
-            "event=runs_pruned runs=%d states=%d older_than_s=%d", total.runs, total.states, older_than.total_seconds()
+            "event=runs_deleted runs=%d states=%d older_than_s=%d", total.runs, total.states, older_than.total_seconds()
         )
     return total
 
 
-async def count(store: Store, clock: Clock, older_than: timedelta) -> Pruned:
-    """Return how much :func:`prune` would delete."""
-    total = Pruned()
+async def count_old_runs(store: Store, clock: Clock, older_than: timedelta) -> DeletedRuns:
+    """Return how much :func:`delete_old_runs` would delete."""
+    total = DeletedRuns()
     async for some in _old_runs(store, clock, older_than):
-        total += Pruned(len(some), sum(run.counts.total for run in some))
+        total += DeletedRuns(len(some), sum(run.counts.total for run in some))
     return total
 
 
@@ -105,8 +105,8 @@ def _hide(unit: UnitOfWork, *, runs: list[OldRun]) -> int:
     return sum(unit.hide_run(run) for run in runs)
 
 
-async def _delete_hidden(store: Store) -> Pruned:
-    total = Pruned()
+async def _delete_hidden(store: Store) -> DeletedRuns:
+    total = DeletedRuns()
     while True:
         some, done = await _in_turn(store, _delete_some)
         total += some
@@ -114,7 +114,7 @@ async def _delete_hidden(store: Store) -> Pruned:
             return total
 
 
-def _delete_some(unit: UnitOfWork) -> tuple[Pruned, bool]:
+def _delete_some(unit: UnitOfWork) -> tuple[DeletedRuns, bool]:
     """Delete a bounded part of what is hidden, and tell whether that was all."""
     left = _ROWS_AT_ONCE
     runs = states = 0
@@ -128,7 +128,7 @@ def _delete_some(unit: UnitOfWork) -> tuple[Pruned, bool]:
             break
         unit.drop_run(key, version_id)
         runs += 1
-    return Pruned(runs, states), runs == len(hidden) < _RUNS_AT_ONCE
+    return DeletedRuns(runs, states), runs == len(hidden) < _RUNS_AT_ONCE
 
 
 async def _in_turn(store: Store, work: Callable[[UnitOfWork], T]) -> T:

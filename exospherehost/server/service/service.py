@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from exospherehost._rules.model import GraphSpec
 from exospherehost.server.domain.records import ClaimedRecord, EventCursor, GraphRecord, JsonObject, NodeRecord
-from exospherehost.server.domain.store import Store, UnitOfWork
+from exospherehost.server.domain.store import Store
 from exospherehost.server.service import (
     cancellation,
     crons,
@@ -23,11 +23,11 @@ from exospherehost.server.service import (
     trigger_keys,
     triggers,
 )
+from exospherehost.server.service.claims import Claim, Claims
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.followers import Followers, RunUpdate
 from exospherehost.server.service.secret_rotation import list_doubtful, unreadable_graphs
-from exospherehost.server.service.waiting_claims import Attempt, Claimer, Patience, WaitingRoom
-from exospherehost_client.limits import BATCH_SIZE_MAX
+from exospherehost.server.service.waiting_claims import Patience, WaitingRoom
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Service:
         self._context = context
         self._strict = strict
         self._waiting_room = WaitingRoom(store, context.clock)
+        self._claims = Claims(store, context.clock, self._waiting_room)
         self._followers = Followers(store, context.clock)
         self._graphs_changed: Callable[[], None] = lambda: None
         self._lease_given: Callable[[int], None] = lambda _expires_at: None
@@ -71,6 +72,11 @@ class Service:
     def followers(self) -> Followers:
         """Who follows runs."""
         return self._followers
+
+    def close(self) -> None:
+        """Answer the claims that wait, end the streams of events, and let nobody wait or follow any more."""
+        self._waiting_room.close()
+        self._followers.close()
 
     async def list_namespaces(self) -> Sequence[str]:
         """Return the namespaces that have a node."""
@@ -129,53 +135,14 @@ class Service:
             )
         return run
 
-    async def claim_states(
-        self,
-        namespace: str,
-        node_names: Sequence[str],
-        batch_size: int,
-        *,
-        lease_ms: int | None = None,
-        patience: Patience | None = None,
-    ) -> Sequence[ClaimedRecord]:
-        """Hand out due states, at most the contract's :data:`BATCH_SIZE_MAX`.
+    async def claim_states(self, claim: Claim, patience: Patience | None = None) -> Sequence[ClaimedRecord]:
+        """Hand out due states.
 
         Args:
-            namespace: The states' namespace.
-            node_names: Their nodes.
-            batch_size: The most states to hand out.
-            lease_ms: How long they are held, in milliseconds; None for as long as it takes.
-            patience: How long to wait while none is due; None for not at all.
+            claim: What is asked for.
+            patience: How long to wait while no state is due; None for not at all.
         """
-        limit = min(batch_size, BATCH_SIZE_MAX)
-        if limit <= 0 or not node_names:
-            return ()
-        clock = self._context.clock
-
-        def claim(unit: UnitOfWork) -> Sequence[ClaimedRecord]:
-            now_ms = clock.now_ms()
-            until = None if lease_ms is None else now_ms + lease_ms
-            return unit.claim(namespace, node_names, limit=limit, now_ms=now_ms, lease_until=until)
-
-        def try_to_claim(unit: UnitOfWork, claimer: Claimer) -> Attempt:
-            if claimer.gone:
-                return Attempt(())
-            if states := claim(unit):
-                return Attempt(states)
-            now_ms = clock.now_ms()
-            later = [(line, unit.find_waiting(*line, now_ms=now_ms, limit=0)[1]) for line in claimer.lines]
-            return Attempt((), [(line, at_ms) for line, at_ms in later if at_ms is not None])
-
-        if patience is None:
-            claimed = await self._store.write(claim)
-        else:
-            claimed = await self._waiting_room.claim(
-                namespace,
-                node_names,
-                limit,
-                patience,
-                lambda claimer: self._store.write(lambda unit: try_to_claim(unit, claimer)),
-            )
+        claimed = await self._claims.take(claim, patience)
         if claimed and claimed[0].lease_expires_at is not None:
             self._lease_given(claimed[0].lease_expires_at)
         return claimed
@@ -229,14 +196,14 @@ class Service:
             lambda unit: state_reports.errored(unit, context, namespace, state_id, error), concerns=state_id
         )
 
-    async def prune_state(self, namespace: str, state_id: str, data: JsonObject) -> state_reports.SignalAnswer:
+    async def prune_state(self, namespace: str, state_id: str, data: JsonObject) -> state_reports.SignalledState:
         """Take a prune signal."""
         context = self._context
         return await self._store.write(
             lambda unit: state_reports.prune(unit, context, namespace, state_id, data), concerns=state_id
         )
 
-    async def requeue_state(self, namespace: str, state_id: str, delay_ms: int) -> state_reports.SignalAnswer:
+    async def requeue_state(self, namespace: str, state_id: str, delay_ms: int) -> state_reports.SignalledState:
         """Take a signal to run a state later."""
         context = self._context
         return await self._store.write(
@@ -283,7 +250,7 @@ class Service:
         """Fire the schedules that are due and return when the next one is (epoch milliseconds)."""
         return await self._store.write(lambda unit: crons.fire_due(unit, self._context))
 
-    async def prune_runs(self, older_than: timedelta) -> int:
+    async def delete_old_runs(self, older_than: timedelta) -> int:
         """Delete the runs that ended so long ago, and return when to look again (epoch milliseconds)."""
-        await retention.prune(self._store, self._context.clock, older_than)
+        await retention.delete_old_runs(self._store, self._context.clock, older_than)
         return retention.next_look_ms(self._context.clock.now_ms(), older_than)

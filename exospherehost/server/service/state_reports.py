@@ -22,7 +22,7 @@ from exospherehost.server.service.run_progress import JoinFailure, RunProgress
 
 
 @dataclass(frozen=True, slots=True)
-class SignalAnswer:
+class SignalledState:
     """A state after a signal: its status, and when it is due (epoch milliseconds)."""
 
     status: str
@@ -85,7 +85,7 @@ def errored(unit: UnitOfWork, context: Context, namespace: str, state_id: str, e
     return retry
 
 
-def prune(unit: UnitOfWork, context: Context, namespace: str, state_id: str, data: JsonObject) -> SignalAnswer:
+def prune(unit: UnitOfWork, context: Context, namespace: str, state_id: str, data: JsonObject) -> SignalledState:
     """Take a prune signal; a repeated one is answered like the first and changes nothing.
 
     Raises:
@@ -98,10 +98,10 @@ def prune(unit: UnitOfWork, context: Context, namespace: str, state_id: str, dat
         progress = RunProgress(unit, context, run, context.versions.get(unit, run.version_id))
         progress.change(state, _changed(context, state, outcome, error=None, prune_data=data))
         progress.finish(state.parents, JoinFailure.RECORD)
-    return SignalAnswer(outcome.status, state.enqueue_after)
+    return SignalledState(outcome.status, state.enqueue_after)
 
 
-def requeue(unit: UnitOfWork, context: Context, namespace: str, state_id: str, delay_ms: int) -> SignalAnswer:
+def requeue(unit: UnitOfWork, context: Context, namespace: str, state_id: str, delay_ms: int) -> SignalledState:
     """Take a signal to run a QUEUED state later; any other state is answered as it is.
 
     Raises:
@@ -110,13 +110,13 @@ def requeue(unit: UnitOfWork, context: Context, namespace: str, state_id: str, d
     state = _find(unit, namespace, state_id)
     outcome = transitions.requeue(Status(state.status))
     if not outcome.changed:
-        return SignalAnswer(outcome.status, state.enqueue_after)
+        return SignalledState(outcome.status, state.enqueue_after)
     run = unit.get_run(state.run_key)
     due_at = retries.due_at(context.clock.now_ms(), delay_ms)
     progress = RunProgress(unit, context, run, context.versions.get(unit, run.version_id))
     progress.change(state, _changed(context, state, outcome, error=state.error)._replace(enqueue_after=due_at))
     progress.finish(state.parents, JoinFailure.RECORD)
-    return SignalAnswer(outcome.status, due_at)
+    return SignalledState(outcome.status, due_at)
 
 
 def manual_retry(unit: UnitOfWork, context: Context, namespace: str, state_id: str, fanout_id: str) -> str:

@@ -118,8 +118,8 @@ def test_what_has_not_ended_stays_and_so_does_what_was_retried_lately(
         assert api.claim_one()["state_id"] == again
         good(api.report(again, "prune", {"data": {}}))
         with opened(database) as store:
-            counted = asyncio.run(retention.count(store, clock, KEEP))
-            assert asyncio.run(retention.prune(store, clock, KEEP)) == counted == retention.Pruned(1, 1)
+            counted = asyncio.run(retention.count_old_runs(store, clock, KEEP))
+            assert asyncio.run(retention.delete_old_runs(store, clock, KEEP)) == counted == retention.DeletedRuns(1, 1)
         assert [is_gone(api, run) for run in (pending, held, retried, ended)] == [False, False, False, True]
         # What was held is held still.
         api.executed(first, {"y": "1"})
@@ -133,7 +133,7 @@ def test_counting_deletes_nothing(start_server: StartServer, clock: ManualClock,
         clock.advance_to(BEGAN_MS + 25 * HOUR_MS)
         before = [rows(database, table) for table in TABLES]
         with opened(database) as store:
-            assert asyncio.run(retention.count(store, clock, KEEP)) == retention.Pruned(3, 3 + 4 + 5)
+            assert asyncio.run(retention.count_old_runs(store, clock, KEEP)) == retention.DeletedRuns(3, 3 + 4 + 5)
         assert [rows(database, table) for table in TABLES] == before
         assert not any(is_gone(api, run) for run in runs)
 
@@ -157,7 +157,7 @@ def test_a_wide_run_is_gone_at_once_and_deleted_in_bounded_steps(
         clock.advance_to(BEGAN_MS + 25 * HOUR_MS)
         with opened(database) as store:
             monkeypatch.setattr(SqlStore, "write", noting)
-            assert asyncio.run(retention.prune(store, clock, KEEP)) == retention.Pruned(1, 1_202)
+            assert asyncio.run(retention.delete_old_runs(store, clock, KEEP)) == retention.DeletedRuns(1, 1_202)
         assert is_gone(api, wide)
     assert sum(sizes) == 1_202
     assert max(sizes) <= 250
@@ -184,7 +184,7 @@ def test_what_a_crash_left_half_deleted_is_completed(
         with opened(database) as store:
             monkeypatch.setattr(retention, "_delete_some", crash)
             with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever a crash looks like
-                asyncio.run(retention.prune(store, clock, KEEP))
+                asyncio.run(retention.delete_old_runs(store, clock, KEEP))
             monkeypatch.undo()
         # Nobody sees the remainder, nor can bring it back to life.
         assert 0 < rows(database, "states") < 602
@@ -192,7 +192,7 @@ def test_what_a_crash_left_half_deleted_is_completed(
         assert api.states(run) == []
         assert api.report(some, "manual-retry", {"fanout_id": "again"}).status_code == 404
         with opened(database) as store:
-            asyncio.run(retention.prune(store, clock, KEEP))
+            asyncio.run(retention.delete_old_runs(store, clock, KEEP))
         assert [rows(database, table) for table in TABLES] == [0, 0, 0, 0]
 
 
@@ -207,7 +207,7 @@ def test_a_graph_version_goes_with_its_last_run_unless_it_is_the_graphs_own(
         assert rows(database, "graph_versions") == 3
         clock.advance_to(BEGAN_MS + 25 * HOUR_MS)
         with opened(database) as store:
-            asyncio.run(retention.prune(store, clock, KEEP))
+            asyncio.run(retention.delete_old_runs(store, clock, KEEP))
         assert rows(database, "graph_versions") == 1
         run_fan(api)
 
@@ -221,13 +221,13 @@ def test_expired_idempotency_keys_go_too(start_server: StartServer, clock: Manua
         api.prune({"state_id": api.claim_one()["state_id"]})
         clock.advance_to(BEGAN_MS + 2 * HOUR_MS)
         with opened(database) as store:
-            assert asyncio.run(retention.prune(store, clock, timedelta(hours=1))).runs == 1
+            assert asyncio.run(retention.delete_old_runs(store, clock, timedelta(hours=1))).runs == 1
             # The same answer, and no second run, for as long as that is promised.
             again = api.call("POST", "/graph/fan/trigger", json={}, headers={"idempotency-key": "one"})
             assert again.json() == answer.json()
             assert rows(database, "trigger_keys") == 1
             clock.advance_to(BEGAN_MS + 25 * HOUR_MS)
-            asyncio.run(retention.prune(store, clock, timedelta(hours=1)))
+            asyncio.run(retention.delete_old_runs(store, clock, timedelta(hours=1)))
             assert rows(database, "trigger_keys") == 0
 
 
@@ -243,7 +243,7 @@ def test_claims_and_reports_go_on_meanwhile(start_server: StartServer, clock: Ma
         def delete() -> None:
             try:
                 with opened(database) as store:
-                    asyncio.run(retention.prune(store, clock, KEEP))
+                    asyncio.run(retention.delete_old_runs(store, clock, KEEP))
             except BaseException as error:  # noqa: BLE001 - told below
                 failures.append(error)
 
