@@ -1,4 +1,4 @@
-"""TLS: from files to what a listening socket needs."""
+"""TLS: from certificate files to the context of a listening socket."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PASSWORD_VARIABLE = "EXOSPHERE_SSL_KEYFILE_PASSWORD"  # noqa: S105 - a name
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """With what to serve TLS.
+    """The files to serve TLS with.
 
     Attributes:
-        certificate: The certificate and those between it and its authority, in PEM.
-        key: The private key, in PEM; None where it is in the same file.
-        password: What the key is encrypted with; in no repr.
+        certificate: The certificate and its intermediate certificates, in PEM.
+        key: The private key, in PEM; None if the certificate's file holds it.
+        password: The password of the private key; hidden in the repr.
     """
 
     certificate: Path
@@ -27,10 +27,10 @@ class TlsFiles:
     password: str | None = field(default=None, repr=False)
 
     def context(self) -> ssl.SSLContext:
-        """Return what sockets are wrapped in; TLS 1.2 is the least that is spoken.
+        """Return a server's TLS context, for TLS 1.2 and newer.
 
         Raises:
-            StartupError: A file cannot be read, is not in PEM, or the two do not belong together.
+            StartupError: A file cannot be read or is not in PEM, or key and certificate do not match.
         """
         for path in (self.certificate, self.key or self.certificate):
             if not os.access(path, os.R_OK) or path.is_dir():
@@ -39,7 +39,7 @@ class TlsFiles:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         password = self.password or ""
         try:
-            # Without the function, OpenSSL would ask for a password at the terminal.
+            # Given no function, OpenSSL would ask at the terminal.
             context.load_cert_chain(self.certificate, self.key, password=lambda: password)
         except ssl.SSLError as error:
             raise StartupError(self._explained(error)) from error
@@ -53,3 +53,33 @@ class TlsFiles:
         if b"ENCRYPTED" in key.read_bytes():
             return f"the key in {key} cannot be decrypted: set {PASSWORD_VARIABLE} to its password"
         return f"{self.certificate} and {key} do not hold a certificate and its private key in PEM ({reason or error})"
+
+
+class ReloadableTls:
+    """A TLS context whose files can be reloaded while it serves.
+
+    Connections that are open keep their certificate. A failed reload changes nothing.
+
+    Args:
+        files: The files.
+
+    Raises:
+        StartupError: As :meth:`TlsFiles.context`.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        self.files = files
+        self.context = self._current = files.context()
+        # OpenSSL calls this for each handshake, also where the client names no host.
+        self.context.sni_callback = self._choose
+
+    def reload(self) -> None:
+        """Read the files again, for the connections to come.
+
+        Raises:
+            StartupError: As :meth:`TlsFiles.context`.
+        """
+        self._current = self.files.context()
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _host: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = self._current

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 import warnings
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
 
@@ -12,6 +14,7 @@ from exospherehost import StateManager
 from exospherehost_client.api.nodes import list_namespaces
 from tests._support.certificates import Certificate, make_certificate
 from tests._support.command import Command
+from tests._support.eventually import eventually_sync
 
 PASSWORD = "the-password-of-the-key"
 
@@ -96,3 +99,41 @@ def test_files_that_cannot_be_used_are_one_line_that_says_what_to_do(tmp_path: P
             assert command.wait() in (1, 2)
             assert message in command.errors, command.errors
             assert "Traceback" not in command.errors
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_sighup_reloads_the_certificate_and_leaves_open_connections_alone(
+    tmp_path: Path, certificate: Certificate
+) -> None:
+    files = ("--ssl-certfile", certificate.certificate, "--ssl-keyfile", certificate.key)
+    with serve(tmp_path, *files, EXOSPHERE_LOG_LEVEL="INFO") as command:
+        uri = command.exports()["EXOSPHERE_STATE_MANAGER_URI"]
+        first = served_certificate(uri)
+        with httpx.Client(base_url=uri, verify=False) as http:  # noqa: S501 - which certificate it is, is the point
+            assert http.get("/health").status_code == 200
+            renewed = make_certificate(tmp_path, "renewed")
+            renewed.certificate.replace(certificate.certificate)
+            renewed.key.replace(certificate.key)
+            command.process.send_signal(signal.SIGHUP)
+            eventually_sync(lambda: served_certificate(uri) != first)
+            assert served_certificate(uri) == certificate.certificate.read_text()
+            assert http.get("/health").status_code == 200
+        # A file that is no certificate changes nothing.
+        certificate.certificate.write_text("no certificate")
+        command.process.send_signal(signal.SIGHUP)
+        eventually_sync(lambda: "event=tls_reload_failed" in command.errors)
+        assert served_certificate(uri) != first
+        assert "send SIGHUP again" in command.errors
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_sighup_does_not_end_a_server_without_tls(tmp_path: Path) -> None:
+    with serve(tmp_path, EXOSPHERE_LOG_LEVEL="INFO") as command:
+        uri = command.exports()["EXOSPHERE_STATE_MANAGER_URI"]
+        command.process.send_signal(signal.SIGHUP)
+        eventually_sync(lambda: "event=reload_skipped" in command.errors)
+        assert httpx.get(f"{uri}/health").status_code == 200
+
+
+def served_certificate(uri: str) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", int(uri.rsplit(":", 1)[1])))
