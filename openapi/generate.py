@@ -45,6 +45,8 @@ BOUNDS = {
     "maxLength": ("MAX_LENGTH", "The most characters of `{place}`."),
     "minItems": ("MIN_ITEMS", "The fewest items of `{place}`."),
     "maxItems": ("MAX_ITEMS", "The most items of `{place}`."),
+    "x-max-length": ("MAX_LENGTH", "The most characters of `{place}` that the embedded server takes."),
+    "x-max-items": ("MAX_ITEMS", "The most items of `{place}` that the embedded server takes."),
     "x-most-to-send": ("MAX", "The most of `{place}` to send in one request; a server may take more."),
     "x-maximum": ("MAX", "The most of `{place}` that a server grants."),
 }

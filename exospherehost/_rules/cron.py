@@ -1,4 +1,4 @@
-"""Cron expressions: five fields, six with seconds last, seven with the year; always in UTC."""
+"""Cron expressions: five fields, six with seconds last, or seven with the year; always in UTC."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ from croniter import (  # type: ignore[import-untyped]
     croniter,
 )
 
+from exospherehost_client.limits import CRON_EXPRESSION_MAX_LENGTH
+
 _FIELDS = (5, 6, 7)
+_SHOWN_CHARACTERS = 40
 
 
 def validate(expression: str) -> str | None:
-    """Say what is wrong with an expression, or return None when it can be read.
+    """Return why an expression is refused, or None if it is accepted.
 
-    An expression that can be read may still never come due; :func:`next_after` tells.
+    An accepted expression may still never come due: see :func:`next_after`.
     """
+    if len(expression) > CRON_EXPRESSION_MAX_LENGTH:
+        return (
+            f"the cron expression '{expression[:_SHOWN_CHARACTERS]}…' has {len(expression)} characters: give at most "
+            f"{CRON_EXPRESSION_MAX_LENGTH}"
+        )
     stripped = expression.strip()
     if not stripped:
         return "the cron expression is empty: give five fields, such as '0 9 * * *'"
     fields = stripped.split()
     if not stripped.startswith("@") and len(fields) not in _FIELDS:
         return (
-            f"the cron expression {expression!r} has {len(fields)} fields: give five (minute, "
-            "hour, day of month, month, day of week), a sixth for seconds, a seventh for the year"
+            f"the cron expression {expression!r} has {len(fields)} fields: give five (minute, hour, day of month, "
+            "month, day of week), six with the seconds last, or seven with the year"
         )
     try:
         croniter.expand(expression)
@@ -38,16 +46,12 @@ def validate(expression: str) -> str | None:
 def next_after(expression: str, after: datetime) -> datetime | None:
     """Return the first time strictly after ``after`` at which the expression comes due.
 
-    Because only the next time is asked for, occurrences missed during downtime are never made up
-    for one by one.
-
     Args:
         expression: An expression that :func:`validate` accepts.
         after: A point in time with a zone.
 
     Returns:
-        The time in UTC, or None when the expression never comes due again, as on 31 February or
-        in a year that is over.
+        The time in UTC, or None if the expression never comes due again, as on 31 February or in a year that is over.
 
     Raises:
         ValueError: ``after`` has no zone, or the expression cannot be read.

@@ -1,13 +1,14 @@
-"""Field-level rules of a graph template (422)."""
+"""The rules for single fields of a graph template (422)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import Any
 
 from exospherehost._rules import cron
 from exospherehost._rules.json_values import as_list, as_object
 from exospherehost._rules.model import FieldIssue
+from exospherehost_client.limits import GRAPH_NODES_MAX_ITEMS, SCHEDULES_MAX_ITEMS
 
 RESERVED_IDENTIFIER = "store"
 
@@ -15,27 +16,39 @@ _Location = tuple[str | int, ...]
 
 
 def check_fields(body: object) -> list[FieldIssue]:
-    """Return what is wrong with single fields of a PUT body, beyond what its schema can say.
+    """Return the violations in single fields of a PUT body that its schema cannot express.
 
     Args:
-        body: The JSON as received. Whatever is not of the type it should be is passed over, since
-            the schema reports that, so both lists of issues can go into one answer.
+        body: The JSON as received. Values of a wrong type are passed over: the schema's validation reports them, and
+            one response can list both.
     """
     document = as_object(body)
     if document is None:
         return []
-    issues: list[FieldIssue] = []
-    for at, node in enumerate(as_list(document.get("nodes")) or ()):
+    nodes, triggers = as_list(document.get("nodes")) or [], as_list(document.get("triggers")) or []
+    # Beyond these bounds nothing else is checked: what one request costs is bounded.
+    issues = [
+        *_most(nodes, ("body", "nodes"), GRAPH_NODES_MAX_ITEMS, "A graph has at most {} nodes, not {}"),
+        *_most(triggers, ("body", "triggers"), SCHEDULES_MAX_ITEMS, "A graph has at most {} triggers, not {}"),
+    ]
+    if issues:
+        return issues
+    for at, node in enumerate(nodes):
         issues += _node_fields(as_object(node) or {}, ("body", "nodes", at))
     store = as_object(document.get("store_config")) or {}
     required = as_list(store.get("required_keys")) or []
     issues += _store_keys(required, ("body", "store_config", "required_keys"))
     defaults = list(as_object(store.get("default_values")) or ())
     issues += _store_keys(defaults, ("body", "store_config", "default_values"))
-    for at, trigger in enumerate(as_list(document.get("triggers")) or ()):
+    for at, trigger in enumerate(triggers):
         value = as_object((as_object(trigger) or {}).get("value")) or {}
         issues += _cron_expression(value.get("expression"), ("body", "triggers", at, "value", "expression"))
     return issues
+
+
+def _most(items: Sized, loc: _Location, most: int, message: str) -> Iterator[FieldIssue]:
+    if len(items) > most:
+        yield FieldIssue("too_long", loc, message.format(f"{most:,}", f"{len(items):,}"))
 
 
 def _node_fields(node: Mapping[str, Any], loc: _Location) -> Iterator[FieldIssue]:

@@ -1,4 +1,4 @@
-"""Rules of a graph template that depend on the registered nodes and on time (INVALID)."""
+"""The rules of a graph template that depend on registered nodes and on time (INVALID)."""
 
 from __future__ import annotations
 
@@ -9,37 +9,44 @@ from exospherehost._rules import cron, schemas
 from exospherehost._rules.model import GraphNodeSpec, GraphSpec, NodeSpec
 from exospherehost._rules.placeholders import OutputReference, parse
 
+_MOST_PROBLEMS = 1_000
+
 
 def verify(graph: GraphSpec, registered: Mapping[tuple[str, str], NodeSpec], now: datetime) -> list[str]:
-    """Return why an accepted template is INVALID; nothing means that it is VALID.
+    """Return why an accepted template is INVALID; an empty list means VALID.
+
+    At most 1,000 problems are listed: a node with very many fields could otherwise multiply them.
 
     Args:
         graph: A version that :func:`check_template` accepts.
-        registered: The registered nodes that it uses, by name and namespace.
+        registered: The registered nodes that the graph uses, by name and namespace.
         now: The present time, with a zone: a cron expression must come due after it.
     """
+    problems: dict[str, None] = {}
+    for problem in _problems(graph, registered, now):
+        if len(problems) == _MOST_PROBLEMS and problem not in problems:
+            return [*problems, f"There are more than {_MOST_PROBLEMS:,} problems: correct these first"]
+        problems[problem] = None
+    return list(problems)
+
+
+def _problems(graph: GraphSpec, registered: Mapping[tuple[str, str], NodeSpec], now: datetime) -> Iterator[str]:
     used = list(dict.fromkeys((node.node_name, node.namespace) for node in graph.nodes))
-    problems = [
-        f"{_registration(key)} is not registered: start a runtime that has it, or correct the name."
-        for key in used
-        if key not in registered
-    ]
+    for key in used:
+        if key not in registered:
+            yield f"{_registration(key)} is not registered: start a runtime that has it, or correct the name."
+    secrets = frozenset(graph.secrets)
     for key in used:
         if key in registered:
-            problems += [
-                f"Secret '{secret}' is declared by {_registration(key)} but missing from the graph's secrets"
-                for secret in dict.fromkeys(registered[key].secrets)
-                if secret not in graph.secrets
-            ]
+            for secret in dict.fromkeys(registered[key].secrets):
+                if secret not in secrets:
+                    yield f"Secret '{secret}' is declared by {_registration(key)} but missing from the graph's secrets"
     nodes = {node.identifier: node for node in graph.nodes}
     for node in graph.nodes:
-        problems += _node_inputs(node, nodes, registered)
-    problems += [
-        f"The cron expression {expression!r} never comes due: correct it or remove the trigger"
-        for expression in graph.crons
-        if cron.next_after(expression, now) is None
-    ]
-    return list(dict.fromkeys(problems))
+        yield from _node_inputs(node, nodes, registered)
+    for expression in graph.crons:
+        if cron.next_after(expression, now) is None:
+            yield f"The cron expression {expression!r} never comes due: correct it or remove the trigger"
 
 
 def _node_inputs(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from itertools import islice
 
 from exospherehost._rules import retries
 from exospherehost._rules.model import GraphNodeSpec, GraphSpec
@@ -10,6 +11,7 @@ from exospherehost._rules.placeholders import OutputReference, parse
 from exospherehost._rules.topology import Topology
 
 _CRON_FIELDS_WITHOUT_SECONDS = 5
+_MOST_SHOWN = 10
 
 
 def hosted_differences(graph: GraphSpec) -> list[str]:
@@ -42,66 +44,25 @@ def _references_to_uniters(topology: Topology) -> list[str]:
 
 
 def _lost_joins(topology: Topology) -> list[str]:
-    """Tell of branches that end below a united node without leading to its uniter."""
+    """Find branches that end below a united node without leading to its uniting node."""
     differences: list[str] = []
     for uniter in topology.graph.nodes:
-        if uniter.unites is None:
-            continue
-        united = uniter.unites.identifier
-        ends = [
-            node.identifier
-            for node in topology.graph.nodes
-            if united in topology.ever_visible(node.identifier)
-            and _ends(topology, node, united)
-            and uniter.identifier not in node.next_nodes
-            and node.identifier != uniter.identifier
-            and not topology.reaches(uniter.identifier, node.identifier)
-        ]
-        if ends:
+        ends = topology.lost_ends(uniter.identifier)
+        if uniter.unites is not None and ends:
             differences.append(
-                f"Below '{united}', branches that end at {_quoted(ends)} do not lead to '{uniter.identifier}': on the "
-                "hosted service the join is lost when one of them is the last to end"
+                f"Below '{uniter.unites.identifier}', branches that end at {_quoted(ends)} do not lead to "
+                f"'{uniter.identifier}': on the hosted service the join is lost when one of them is the last to end"
             )
     return differences
-
-
-def _ends(topology: Topology, node: GraphNodeSpec, united: str) -> bool:
-    """Tell whether nothing under the united state comes after a state of this node."""
-    for entry in node.next_nodes:
-        after = topology.node(entry)
-        if after is None or after.unites is None:
-            return False
-        if after.unites.identifier == united:
-            return False
-        if united in topology.ever_visible(after.unites.identifier):
-            return False
-    return True
 
 
 def _competing_joins(topology: Topology) -> list[str]:
-    differences: list[str] = []
-    for united in sorted(topology.united):
-        uniters = [node.identifier for node in topology.uniters_of(united)]
-        competing = [
-            first
-            for first in uniters
-            if any(
-                not _follows(topology, first, second) and not _follows(topology, second, first)
-                for second in uniters
-                if second != first
-            )
-        ]
-        if competing:
-            differences.append(
-                f"Nodes {_quoted(competing)} all unite '{united}': of those whose branches end apart, the hosted "
-                "service starts only the one that is last"
-            )
-    return differences
-
-
-def _follows(topology: Topology, first: str, second: str) -> bool:
-    """Tell whether each branch to the second node comes from the first."""
-    return all(before == first or first in topology.visible(before) for before in topology.predecessors(second))
+    return [
+        f"Nodes {_quoted(competing)} all unite '{united}': of those whose branches end apart, the hosted service "
+        "starts only the one that is last"
+        for united in sorted(topology.united)
+        if (competing := topology.competing_uniters(united))
+    ]
 
 
 def _foreign_namespaces(graph: GraphSpec) -> list[str]:
@@ -150,5 +111,7 @@ def _referred(node: GraphNodeSpec) -> list[str]:
     )
 
 
-def _quoted(identifiers: Iterable[str]) -> str:
-    return ", ".join(f"'{identifier}'" for identifier in identifiers)
+def _quoted(identifiers: Collection[str]) -> str:
+    """Return the first identifiers in quotes and how many more there are."""
+    shown = ", ".join(f"'{identifier}'" for identifier in islice(identifiers, _MOST_SHOWN))
+    return shown if len(identifiers) <= _MOST_SHOWN else f"{shown} and {len(identifiers) - _MOST_SHOWN} more"

@@ -101,7 +101,7 @@ class CronSchedule(TypedDict):
     """When a CRON trigger fires. Other keys are kept and given back."""
 
     expression: str
-    """Five fields, or six with seconds last, or seven with the year. UTC on the embedded service; the host's local time on the hosted one."""
+    """Five fields, or six with seconds last, or seven with the year; the embedded service takes 200 characters at most. UTC on the embedded service; the host's local time on the hosted one."""
 
 
 class Trigger(TypedDict):
@@ -117,11 +117,11 @@ class UpsertGraphRequest(TypedDict):
     secrets: dict[str, str]
     """Secret values by name, in clear; stored encrypted."""
     nodes: list[GraphNode]
-    """The nodes; exactly one of them is the root."""
+    """The nodes; exactly one of them is the root. The embedded service takes 5,000 at most."""
     retry_policy: NotRequired[RetryPolicy]
     store_config: NotRequired[StoreConfig]
     triggers: NotRequired[list[Trigger]]
-    """The graph's own triggers."""
+    """The graph's own triggers. The embedded service keeps 200 schedules of a namespace at most."""
 
 
 class TriggerEntry(TypedDict):
@@ -150,7 +150,7 @@ class EnqueueStatesRequest(TypedDict):
     """What a runtime can execute."""
 
     nodes: list[str]
-    """Names of nodes."""
+    """Names of nodes. The embedded service takes 200 at most."""
     batch_size: int
     """The most states to claim. Keep it small: the hosted service sets no bound. The embedded one returns 1,000 at most."""
     lease_ms: NotRequired[int]

@@ -323,7 +323,7 @@ class CronSchedule(WireModel):
 
     model_config = ConfigDict(extra="allow")
     expression: str
-    """Five fields, or six with seconds last, or seven with the year. UTC on the embedded service; the host's local time on the hosted one."""
+    """Five fields, or six with seconds last, or seven with the year; the embedded service takes 200 characters at most. UTC on the embedded service; the host's local time on the hosted one."""
 
 
 class Trigger(WireModel):
@@ -347,11 +347,11 @@ class UpsertGraphRequest(RequestModel):
     secrets: dict[str, str]
     """Secret values by name, in clear; stored encrypted."""
     nodes: list[GraphNode]
-    """The nodes; exactly one of them is the root."""
+    """The nodes; exactly one of them is the root. The embedded service takes 5,000 at most."""
     retry_policy: Annotated[RetryPolicy | None, Field(json_schema_extra={"x-never-null": True})] = None
     store_config: Annotated[StoreConfig | None, Field(json_schema_extra={"x-never-null": True})] = None
     triggers: Annotated[list[Trigger], Field(validate_default=True)] = []
-    """The graph's own triggers."""
+    """The graph's own triggers. The embedded service keeps 200 schedules of a namespace at most."""
 
 
 class GraphResponse(WireModel):
@@ -464,7 +464,7 @@ class EnqueueStatesRequest(RequestModel):
     """What a runtime can execute."""
 
     nodes: list[str]
-    """Names of nodes."""
+    """Names of nodes. The embedded service takes 200 at most."""
     batch_size: int
     """The most states to claim. Keep it small: the hosted service sets no bound. The embedded one returns 1,000 at most."""
     lease_ms: Annotated[int | None, Field(ge=1000, json_schema_extra={"x-never-null": True}, le=86400000)] = None

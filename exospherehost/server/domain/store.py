@@ -234,6 +234,10 @@ class UnitOfWork(Reader, Protocol):
         """Make these the graph's schedules; one that stays keeps the time at which it fires next."""
         ...
 
+    def count_crons(self, namespace: str, name: str) -> tuple[int, int]:
+        """Return how many schedules a graph has, and how many the other graphs of its namespace have."""
+        ...
+
     def advance_cron(self, cron: CronRecord, next_at: int | None) -> bool:
         """Move a schedule on (or end it, for None) if nobody else has done so since it was read."""
         ...

@@ -52,6 +52,7 @@ class Operation:
         extras: Reads what is needed of the request beyond path and body, adding what is wrong to the issues.
         status: The HTTP status of success.
         public: Whether it needs no key.
+        heavy: Whether even a small body may take long to read, and is always read off the event loop.
     """
 
     handler: Handler
@@ -60,6 +61,7 @@ class Operation:
     extras: RequestReader | None = None
     status: int = 200
     public: bool = False
+    heavy: bool = False
 
 
 class Endpoint:
@@ -116,7 +118,10 @@ class Endpoint:
         if operation.body is not None:
             # The bytes have no name here, which would keep them for as long as the operation waits.
             body, in_body = await request_bodies.parse_body(
-                scope, await request_bodies.read_body(scope, receive, self._largest_body), operation.body
+                scope,
+                await request_bodies.read_body(scope, receive, self._largest_body),
+                operation.body,
+                heavy=operation.heavy,
             )
             issues += in_body
         if operation.extras is None:

@@ -79,19 +79,22 @@ def reads(
     return read
 
 
-async def parse_body(scope: Scope, raw: bytes, read: BodyReader) -> tuple[Any, list[Issue]]:
+async def parse_body(scope: Scope, raw: bytes, read: BodyReader, *, heavy: bool = False) -> tuple[Any, list[Issue]]:
     """Return what an operation takes from a body, and what is wrong with it; with issues there is nothing to take.
 
     Args:
         scope: The request.
         raw: The body.
         read: What reads an object.
+        heavy: Whether a small body, too, is to be read off the event loop.
 
     Raises:
         ServiceError: The body is not UTF-8 (400).
     """
     if len(raw) > _LARGE_BODY:
         return await asyncio.to_thread(_parse_large, scope, raw, read)
+    if heavy:
+        return await asyncio.to_thread(_parse, scope, raw, read)
     return _parse(scope, raw, read)
 
 

@@ -35,7 +35,7 @@ from exospherehost.server.service.triggers import Start
 from exospherehost.server.service.waiting_claims import Patience
 from exospherehost_client import models
 from exospherehost_client.extensions import CANCEL, CONTEXT, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT
-from exospherehost_client.limits import PAGE_MAX, PAGE_SIZE_MAX
+from exospherehost_client.limits import CLAIM_NODES_MAX_ITEMS, PAGE_MAX, PAGE_SIZE_MAX
 from exospherehost_client.operations import OPERATIONS
 
 
@@ -112,6 +112,14 @@ def _check_renewal(value: Any) -> list[FieldIssue]:
     ]
 
 
+def _check_claim(value: dict[str, Any]) -> list[FieldIssue]:
+    names = value.get("nodes")
+    if not is_array(names) or len(names) <= CLAIM_NODES_MAX_ITEMS or not all(isinstance(name, str) for name in names):
+        return []
+    message = f"A claim names at most {CLAIM_NODES_MAX_ITEMS} nodes, not {len(names):,}: claim in several requests"
+    return [FieldIssue("too_long", ("body", "nodes"), message)]
+
+
 def _nothing(_scope: Scope, _receive: Receive, _issues: list[Issue]) -> None:
     return None
 
@@ -143,6 +151,7 @@ class _Operations:
         )
         claim = reads(
             models.EnqueueStatesRequest,
+            check=_check_claim,
             ignored=frozenset() if LEASE in self._extensions else frozenset({"lease_ms"}),
         )
         key = read_idempotency_key if IDEMPOTENCY in self._extensions else _nothing
@@ -158,7 +167,7 @@ class _Operations:
             "requeue_state": Operation(self.requeue_state, _state, reads(models.RequeueRequest)),
             "retry_state": Operation(self.retry_state, _state, reads(models.ManualRetryRequest)),
             "get_graph": Operation(self.get_graph, _graph),
-            "upsert_graph": Operation(self.upsert_graph, _graph, graph, read_access),
+            "upsert_graph": Operation(self.upsert_graph, _graph, graph, read_access, heavy=True),
             "delete_graph": Operation(self.delete_graph, _graph),
             "list_graphs": Operation(self.list_graphs, _namespace),
             "list_nodes": Operation(self.list_nodes, _namespace),

@@ -19,6 +19,8 @@ from exospherehost.server.domain.store import Reader
 from exospherehost.server.security.secret_box import SecretBox
 
 _CACHED_VERSIONS = 512
+# What the rules derive from a version takes memory that grows with the square of its nodes.
+_CACHED_NODES = 50_000
 _GRANTED = "granted_secrets"
 
 
@@ -66,6 +68,7 @@ class VersionCache:
 
     def __init__(self) -> None:
         self._loaded: OrderedDict[str, LoadedVersion] = OrderedDict()
+        self._nodes = 0
         self._lock = threading.Lock()
 
     def get(self, reader: Reader, version_id: str) -> LoadedVersion:
@@ -82,9 +85,12 @@ class VersionCache:
         graph = GraphSpec.from_json(version.document)
         loaded = LoadedVersion(graph, Topology(graph), version.secrets, _granted(version))
         with self._lock:
+            if version.id not in self._loaded:
+                self._nodes += len(graph.nodes)
             self._loaded[version.id] = loaded
-            if len(self._loaded) > _CACHED_VERSIONS:
-                self._loaded.popitem(last=False)
+            while len(self._loaded) > 1 and (len(self._loaded) > _CACHED_VERSIONS or self._nodes > _CACHED_NODES):
+                _version_id, dropped = self._loaded.popitem(last=False)
+                self._nodes -= len(dropped.graph.nodes)
         return loaded
 
 

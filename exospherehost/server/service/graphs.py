@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from exospherehost._rules import cron, graph_check
-from exospherehost._rules.model import GraphSpec
+from exospherehost._rules.model import GraphSpec, NodeSpec
 from exospherehost.server.domain.clock import as_datetime, as_epoch_ms
 from exospherehost.server.domain.errors import ServiceError
-from exospherehost.server.domain.records import GraphRecord
-from exospherehost.server.domain.store import Reader, UnitOfWork
+from exospherehost.server.domain.records import GraphRecord, JsonObject, NodeRecord
+from exospherehost.server.domain.store import NodeKey, Reader, Store, UnitOfWork
 from exospherehost.server.service.context import Context, granted_secrets, node_spec
+from exospherehost_client.limits import SCHEDULES_MAX_ITEMS
 
 logger = logging.getLogger(__name__)
+
+_MOST_VERIFICATIONS = 8
+_MOST_DIFFERENCES = 20
 
 
 def graph_not_found(namespace: str, name: str) -> ServiceError:
@@ -37,6 +44,9 @@ def check(graph: GraphSpec, secrets: Mapping[str, str], *, strict: bool) -> None
     if problems:
         raise ServiceError(400, "Error validating graph template:\n" + "\n".join(problems))
     differences = graph_check.hosted_differences(graph)
+    if len(differences) > _MOST_DIFFERENCES:
+        left_out = f"and {len(differences) - _MOST_DIFFERENCES} more differences"
+        differences = [*differences[:_MOST_DIFFERENCES], left_out]
     if differences and strict:
         raise ServiceError(400, "Not as on the hosted service (strict mode):\n" + "\n".join(differences))
     for difference in differences:
@@ -45,36 +55,113 @@ def check(graph: GraphSpec, secrets: Mapping[str, str], *, strict: bool) -> None
         )
 
 
-def put(unit: UnitOfWork, context: Context, graph: GraphSpec, secrets: Mapping[str, str]) -> GraphRecord:
-    """Store a graph that passed :func:`check`, verified against the nodes registered now.
+async def put(store: Store, context: Context, graph: GraphSpec, secrets: Mapping[str, str]) -> GraphRecord:
+    """Store a graph that passed :func:`check`, verified against the nodes that are registered.
 
-    A graph that turns out INVALID is stored as the latest version, while runs go on with the one that they were
-    triggered with.
+    Everything that takes long is done on a snapshot, outside the unit of work that stores the graph: others can write
+    meanwhile. Where the snapshot is out of date by then, the graph is verified anew. A graph that turns out INVALID
+    becomes the latest version; runs keep the version that they were triggered with.
 
     Args:
-        unit: The unit of work.
+        store: The store.
         context: The server's context.
         graph: The graph.
         secrets: Its secrets, in clear.
+
+    Raises:
+        ServiceError: The namespace would have too many schedules (400), or the graph's nodes are registered anew
+            faster than it can be verified (409).
     """
-    now_ms = context.clock.now_ms()
-    now = as_datetime(now_ms)
-    found = unit.find_nodes({(node.node_name, node.namespace) for node in graph.nodes})
-    errors = graph_check.verify(graph, {key: node_spec(node) for key, node in found.items()}, now)
+    keys = {(node.node_name, node.namespace) for node in graph.nodes}
+    for _ in range(_MOST_VERIFICATIONS):
+        found = await store.read(lambda reader: reader.find_nodes(keys))
+        verified = await asyncio.to_thread(_verify, context, graph, secrets, found)
+        stored = await store.write(partial(_store, context=context, verified=verified))
+        if stored is not None:
+            return stored
+    raise ServiceError(409, "The nodes of this graph are registered anew again and again: put it once they are stable")
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A graph that is ready to be stored, and what that depends on.
+
+    Attributes:
+        graph: The graph.
+        document: The graph as it is stored.
+        sealed: Its secrets, sealed.
+        sealed_with: The id of the key that sealed them.
+        nodes: The nodes that it was verified against, by name and namespace.
+        errors: Why it is INVALID, if it is.
+        due: When each of its schedules fires next, in epoch milliseconds.
+    """
+
+    graph: GraphSpec
+    document: JsonObject
+    sealed: Mapping[str, str]
+    sealed_with: str
+    nodes: Mapping[NodeKey, NodeSpec]
+    errors: Sequence[str]
+    due: Mapping[str, int]
+
+
+def _verify(
+    context: Context, graph: GraphSpec, secrets: Mapping[str, str], found: Mapping[NodeKey, NodeRecord]
+) -> _Verified:
+    now = as_datetime(context.clock.now_ms())
+    nodes = {key: node_spec(node) for key, node in found.items()}
+    errors = graph_check.verify(graph, nodes, now)
+    due = {} if errors else {expression: cron.next_after(expression, now) for expression in graph.crons}
+    return _Verified(
+        graph,
+        graph.to_json() | granted_secrets(found.values()),
+        sealed_with=context.secret_box.current,
+        sealed=context.secret_box.seal_all(secrets),
+        nodes=nodes,
+        errors=errors,
+        due={expression: as_epoch_ms(at) for expression, at in due.items() if at is not None},
+    )
+
+
+def _store(unit: UnitOfWork, *, context: Context, verified: _Verified) -> GraphRecord | None:
+    """Store a verified graph; return None if a node or the key of secrets has changed since."""
+    # A version sealed under an older key than the current one would be missed by a rotation.
+    if verified.sealed and verified.sealed_with != context.secret_box.current:
+        return None
+    graph = verified.graph
+    keys = {(node.node_name, node.namespace) for node in graph.nodes}
+    if {key: node_spec(node) for key, node in unit.find_nodes(keys).items()} != verified.nodes:
+        return None
+    _require_room(unit, graph, verified.due)
     stored = unit.save_version(
         graph_id=context.ids.new_id(),
         version_id=context.ids.new_id(),
         namespace=graph.namespace,
         name=graph.name,
-        document=graph.to_json() | granted_secrets(found.values()),
-        # Sealed within the unit: one that follows a rotation of the key uses the new one.
-        secrets=context.secret_box.seal_all(secrets),
-        errors=errors,
-        now_ms=now_ms,
+        document=verified.document,
+        secrets=verified.sealed,
+        errors=verified.errors,
+        now_ms=context.clock.now_ms(),
     )
-    due = {expression: cron.next_after(expression, now) for expression in graph.crons} if not errors else {}
-    unit.set_crons(stored.key, {expression: as_epoch_ms(at) for expression, at in due.items() if at is not None})
+    unit.set_crons(stored.key, verified.due)
     return stored
+
+
+def _require_room(unit: UnitOfWork, graph: GraphSpec, due: Mapping[str, int]) -> None:
+    """Refuse a graph whose schedules are too many for its namespace.
+
+    Raises:
+        ServiceError: They are, and more than the graph has now (400).
+    """
+    if not due:
+        return
+    of_graph, elsewhere = unit.count_crons(graph.namespace, graph.name)
+    if len(due) > of_graph and elsewhere + len(due) > SCHEDULES_MAX_ITEMS:
+        raise ServiceError(
+            400,
+            f"Namespace '{graph.namespace}' would have {elsewhere + len(due)} schedules, {len(due)} of this graph: at "
+            f"most {SCHEDULES_MAX_ITEMS} are kept. Remove triggers, here or from other graphs",
+        )
 
 
 def get(reader: Reader, namespace: str, name: str) -> GraphRecord:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from exospherehost.server.domain.records import JsonObject, NodeRecord
-from exospherehost.server.domain.store import UnitOfWork
+from exospherehost.server.domain.store import Store, UnitOfWork
 from exospherehost.server.service.context import Context
+
+_REGISTERED_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +23,22 @@ class Registration:
     secrets: Sequence[str]
 
 
-def register(
-    unit: UnitOfWork, context: Context, namespace: str, runtime_name: str, nodes: Sequence[Registration]
+async def register(
+    store: Store, context: Context, namespace: str, runtime_name: str, nodes: Sequence[Registration]
 ) -> None:
-    """Register nodes or replace what is registered; of one named twice the last stays."""
+    """Register nodes, or replace what is registered; of a node named twice the last registration stays.
+
+    Many nodes are written in several units of work, so that others can write in between: who registers anew after a
+    failure completes what was begun.
+    """
+    for start in range(0, len(nodes), _REGISTERED_AT_ONCE):
+        some = nodes[start : start + _REGISTERED_AT_ONCE]
+        await store.write(partial(_register, context, namespace, runtime_name, some))
+
+
+def _register(
+    context: Context, namespace: str, runtime_name: str, nodes: Sequence[Registration], unit: UnitOfWork
+) -> None:
     now_ms = context.clock.now_ms()
     for node in nodes:
         unit.save_node(

@@ -84,8 +84,7 @@ class Service:
 
     async def register_nodes(self, namespace: str, runtime_name: str, offered: Sequence[nodes.Registration]) -> None:
         """Register nodes or replace what is registered."""
-        context = self._context
-        await self._store.write(lambda unit: nodes.register(unit, context, namespace, runtime_name, offered))
+        await nodes.register(self._store, self._context, namespace, runtime_name, offered)
 
     async def list_nodes(self, namespace: str) -> Sequence[NodeRecord]:
         """Return a namespace's nodes."""
@@ -94,7 +93,7 @@ class Service:
     async def upsert_graph(self, graph: GraphSpec, secrets: dict[str, str]) -> GraphRecord:
         """Check, verify and store a graph, its secrets encrypted."""
         await asyncio.to_thread(graphs.check, graph, secrets, strict=self._strict)
-        stored = await self._store.write(lambda unit: graphs.put(unit, self._context, graph, secrets))
+        stored = await graphs.put(self._store, self._context, graph, secrets)
         self._graphs_changed()
         return stored
 
@@ -248,7 +247,7 @@ class Service:
 
     async def fire_crons(self) -> int | None:
         """Fire the schedules that are due and return when the next one is (epoch milliseconds)."""
-        return await self._store.write(lambda unit: crons.fire_due(unit, self._context))
+        return await crons.fire_due(self._store, self._context)
 
     async def delete_old_runs(self, older_than: timedelta) -> int:
         """Delete the runs that ended so long ago, and return when to look again (epoch milliseconds)."""

@@ -63,7 +63,7 @@ def trigger(unit: UnitOfWork, context: Context, namespace: str, graph_name: str,
     due_at = retries.due_at(now_ms, start.delay_ms)
     states: list[StateRecord] = []
     for identifier, inputs in first:
-        node = version.graph.node(identifier)
+        node = version.topology.node(identifier)
         if node is None:
             raise LookupError(f"node {identifier} is not in the graph")
         states.append(progress.new_state(node, inputs, {}, due_at=due_at))

@@ -99,6 +99,13 @@ _CRONS = select(crons.c.key, graphs.c.namespace, graphs.c.name, crons.c.expressi
     crons, graphs, crons.c.graph_key == graphs.c.key
 )
 _DUE_CRONS = _CRONS.where(crons.c.next_at <= bindparam("now_ms")).order_by(crons.c.next_at, crons.c.key)
+_COUNT_CRONS = (
+    select(graphs.c.name, func.count())
+    .select_from(crons)
+    .join(graphs, crons.c.graph_key == graphs.c.key)
+    .where(graphs.c.namespace == bindparam("namespace"))
+    .group_by(graphs.c.name)
+)
 _NEXT_CRON = select(func.min(crons.c.next_at))
 _CRONS_OF = select(crons.c.expression).where(crons.c.graph_key == bindparam("of_key"))
 _ADD_CRON = insert(crons).values(binds("graph_key", "expression", "next_at"))
@@ -238,6 +245,12 @@ class SqlGraphs(SqlPart):
         for expression, at in next_at.items():
             if expression not in present:
                 self._run(_ADD_CRON, graph_key=graph_key, expression=expression, next_at=at)
+
+    def count_crons(self, namespace: str, name: str) -> tuple[int, int]:
+        """Return how many schedules a graph has, and how many the other graphs of its namespace have."""
+        of_graph = {row[0]: int(row[1]) for row in self._rows(_COUNT_CRONS, namespace=namespace)}
+        own = of_graph.pop(name, 0)
+        return own, sum(of_graph.values())
 
     def next_cron_at(self) -> int | None:
         """Return when the next schedule fires, in epoch milliseconds."""
