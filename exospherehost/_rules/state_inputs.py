@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from exospherehost._rules import schemas
@@ -71,26 +71,32 @@ def root_inputs(topology: Topology, inputs: Mapping[str, str], store: Mapping[st
     return resolved
 
 
-def entry_states(topology: Topology, entries: Sequence[Entry], store: Mapping[str, str]) -> list[EntryState]:
-    """Return the states that a trigger with ``states`` creates, one for each entry in order.
+def entry_states(
+    topology: Topology,
+    entries: Sequence[Entry],
+    store: Mapping[str, str],
+    problems_of: Callable[[str], Sequence[str]] | None = None,
+) -> list[EntryState]:
+    """Return the states that a trigger with ``states`` creates, one for each entry, in order.
 
-    The inputs are the template's with all of the given ones over them.
+    An entry's inputs replace the template's inputs of the same name, and add to them.
 
     Args:
         topology: The graph.
         entries: The entries; an identifier may come several times.
         store: The store that the trigger gives.
+        problems_of: What :func:`entry_problems` returned for an identifier, if it is known already.
 
     Raises:
-        Refused: 404 for an unknown identifier; 400 when something that runs below an entry would
-            need a state above it, when an input cannot be resolved from the store, or when a
-            required store key is missing. Checked in this order.
+        Refused: 404 for an unknown identifier; 400 if a node below an entry would need a state above the entry, if an
+            input cannot be resolved from the store, or if a required store key is missing. Checked in this order.
     """
+    problems_of = problems_of or partial(entry_problems, topology)
     for identifier in dict.fromkeys(entry.identifier for entry in entries):
         if topology.node(identifier) is None:
             raise Refused(404, f"The graph has no node with identifier '{identifier}'")
     for identifier in dict.fromkeys(entry.identifier for entry in entries):
-        problems = _out_of_reach(topology, identifier)
+        problems = problems_of(identifier)
         if problems:
             raise Refused(400, "\n".join(problems))
     states: list[EntryState] = []
@@ -228,8 +234,11 @@ def _output_value(reference: OutputReference, outputs: Mapping[str, Mapping[str,
     return value
 
 
-def _out_of_reach(topology: Topology, start: str) -> list[str]:
-    """Return what below an entry would need a state above the entry."""
+def entry_problems(topology: Topology, start: str) -> list[str]:
+    """Return why a run cannot start at a node: the nodes below that would need a state above.
+
+    The time grows with the whole graph.
+    """
     reach = topology.from_entry(start)
     problems = [
         f"A run cannot start at '{start}': node '{lost.uniter}' below it unites '{lost.united}', "

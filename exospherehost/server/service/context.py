@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from exospherehost._rules.model import GraphSpec, NodeSpec
-from exospherehost._rules.state_inputs import ChildPlan, plan_child
+from exospherehost._rules.state_inputs import ChildPlan, entry_problems, plan_child
 from exospherehost._rules.topology import Topology
 from exospherehost.server.domain.clock import Clock, SystemClock
 from exospherehost.server.domain.ids import IdFactory
@@ -43,10 +43,28 @@ class LoadedVersion:
     _plans: dict[str, tuple[NodeRecord, ChildPlan]] = field(
         default_factory=dict[str, tuple[NodeRecord, ChildPlan]], compare=False, repr=False
     )
+    _entry_problems: dict[str, Sequence[str]] = field(
+        default_factory=dict[str, Sequence[str]], compare=False, repr=False
+    )
 
     def grants(self, node: NodeRecord, name: str) -> bool:
         """Return whether a node's states may be given a secret."""
         return self.granted is None or name in self.granted.get((node.name, node.namespace), ())
+
+    def knows_entries(self, identifiers: Iterable[str]) -> bool:
+        """Return whether :meth:`check_entries` has checked all of these identifiers."""
+        return self._entry_problems.keys() >= set(identifiers)
+
+    def check_entries(self, identifiers: Iterable[str]) -> None:
+        """Find out whether runs can start at some nodes; in a large graph this takes long."""
+        for identifier in identifiers:
+            if identifier not in self._entry_problems:
+                known = self.topology.node(identifier) is not None
+                self._entry_problems[identifier] = entry_problems(self.topology, identifier) if known else []
+
+    def entry_problems(self, identifier: str) -> Sequence[str]:
+        """Return why a run cannot start at a node that has been checked."""
+        return self._entry_problems[identifier]
 
     def plan(self, identifier: str, registered: NodeRecord | None) -> ChildPlan:
         """Return how to make the inputs of the states at a node, as it is registered now.

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 from exospherehost._rules.model import GraphSpec
 from exospherehost.server.domain.records import ClaimedRecord, EventCursor, GraphRecord, JsonObject, NodeRecord
@@ -114,16 +115,11 @@ class Service:
         self, namespace: str, graph_name: str, start: triggers.Start, *, key: str | None = None
     ) -> triggers.StartedRun:
         """Start a run, under an idempotency key at most one."""
-        context = self._context
-        if key is None:
-            run = await self._store.write(lambda unit: triggers.trigger(unit, context, namespace, graph_name, start))
-        else:
+        work = partial(triggers.trigger, context=self._context, namespace=namespace, graph_name=graph_name, start=start)
+        if key is not None:
             digest = await asyncio.to_thread(trigger_keys.digest, start)
-            run = await self._store.write(
-                lambda unit: trigger_keys.trigger_once(
-                    unit, context, namespace, graph_name, start, key=key, body_digest=digest
-                )
-            )
+            work = partial(trigger_keys.trigger_once, **work.keywords, key=key, body_digest=digest)
+        run = await triggers.with_checked_entries(self._store, work)
         if start.entries is not None and (namespace, graph_name) not in self._triggered_with_entries:
             self._triggered_with_entries.add((namespace, graph_name))
             logger.warning(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exospherehost._rules import retries, transitions
 from exospherehost._rules.model import Refused
 from exospherehost._rules.state_inputs import Entry, entry_states, root_inputs
-from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.errors import ServerError, ServiceError
 from exospherehost.server.domain.ids import new_uuid
 from exospherehost.server.domain.records import NewRun, StateRecord
-from exospherehost.server.domain.store import UnitOfWork
+from exospherehost.server.domain.store import Store, UnitOfWork
 from exospherehost.server.service.context import Context, LoadedVersion
 from exospherehost.server.service.graphs import graph_not_found
 from exospherehost.server.service.run_progress import JoinFailure, RunProgress
+
+_MOST_CHECKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,41 @@ class StartedRun:
     states: Sequence[StateRecord]
 
 
+class EntriesUnchecked(ServerError):
+    """A trigger names nodes to start at that have not been checked yet, which takes too long for a unit of work.
+
+    Args:
+        version: The graph version.
+        identifiers: The nodes.
+    """
+
+    def __init__(self, version: LoadedVersion, identifiers: Sequence[str]) -> None:
+        super().__init__(f"{len(identifiers)} entries")
+        self.version = version
+        self.identifiers = identifiers
+
+
+async def with_checked_entries(store: Store, work: Callable[[UnitOfWork], StartedRun]) -> StartedRun:
+    """Start a run in a unit of work, and check the nodes that it starts at outside of it.
+
+    Raises:
+        ServiceError: As :func:`trigger`, or the graph is put anew faster than it can be checked (409).
+    """
+    for _ in range(_MOST_CHECKS):
+        try:
+            return await store.write(work)
+        except EntriesUnchecked as unchecked:
+            await asyncio.to_thread(unchecked.version.check_entries, unchecked.identifiers)
+    raise ServiceError(409, "This graph is put anew again and again: trigger it once it is stable")
+
+
 def trigger(unit: UnitOfWork, context: Context, namespace: str, graph_name: str, start: Start) -> StartedRun:
     """Start a run: the run and its first states are written together.
 
     Raises:
         ServiceError: The graph or an entry's identifier is unknown (404), the graph is not VALID, inputs cannot be
             resolved or store keys are missing (400).
+        EntriesUnchecked: An entry has not been checked yet.
     """
     graph = unit.hold_graph(namespace, graph_name)
     if graph is None:
@@ -76,7 +108,10 @@ def _first_inputs(version: LoadedVersion, start: Start) -> list[tuple[str, Mappi
     try:
         if start.entries is None:
             return [(version.topology.root, root_inputs(version.topology, start.inputs, start.store))]
-        entries = entry_states(version.topology, start.entries, start.store)
+        identifiers = list(dict.fromkeys(entry.identifier for entry in start.entries))
+        if not version.knows_entries(identifiers):
+            raise EntriesUnchecked(version, identifiers)
+        entries = entry_states(version.topology, start.entries, start.store, version.entry_problems)
         return [(entry.identifier, entry.inputs) for entry in entries]
     except Refused as refused:
         raise ServiceError(refused.status_code, refused.detail) from refused

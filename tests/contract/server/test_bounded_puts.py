@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from exospherehost._rules import graph_check
+from exospherehost.server.service import context
 from tests._support.service import Api, good, registration
 
 Json = dict[str, Any]
@@ -166,3 +167,26 @@ def test_problems_are_not_multiplied(api: Api) -> None:
     problems = stored_by(put(api, "g", nodes=nodes))["validation_errors"]
     assert len(problems) == 1_001
     assert problems[-1] == "There are more than 1,000 problems: correct these first"
+
+
+def test_the_nodes_that_a_trigger_names_are_checked_outside_the_unit_and_once(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[tuple[str, bool]] = []
+    check = context.entry_problems
+
+    def note(topology: Any, identifier: str) -> list[str]:
+        checked.append((identifier, "-write" in threading.current_thread().name))
+        return check(topology, identifier)
+
+    monkeypatch.setattr(context, "entry_problems", note)
+    api.steps()
+    names = [f"n{number}" for number in range(20)]
+    api.graph(
+        "g",
+        *(api.node(name, next_nodes=[after]) for name, after in itertools.pairwise([*names, "end"])),
+        api.node("end"),
+    )
+    for _ in range(2):
+        api.trigger("g", states=[{"identifier": name, "inputs": {}} for name in names])
+    assert checked == [(name, False) for name in names]
