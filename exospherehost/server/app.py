@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server.background import connect_news, running, scheduled_work
+from exospherehost.server.database_lock import hold_database
 from exospherehost.server.domain.clock import Clock, SystemClock
 from exospherehost.server.http import responses
 from exospherehost.server.http.authentication import Authenticator
@@ -115,9 +116,24 @@ class _Application:
 
     @contextlib.asynccontextmanager
     async def _open_service(self) -> AsyncGenerator[tuple[SqlStore, Service], None]:
-        """Open the database, and close it at the end of the block."""
+        """Open the database, which no other server may use if it is a file, and close it at the end of the block."""
         settings = self._settings
-        box = await asyncio.to_thread(settings.open_secret_box)
+        with hold_database(settings.database):
+            box = await asyncio.to_thread(settings.open_secret_box)
+            async with self._open_store() as store:
+                context = Context(box, clock=self._clock, random=self._random_number)
+                service = Service(store, context, strict=settings.strict)
+                connect_news(store, service)
+                store.observe(self._metrics)
+                await service.warn_of_unreadable_secrets()
+                # Where another server worked on meanwhile, runtimes could renew their leases there.
+                if store.was_unattended:
+                    await service.spare_leases_after_start()
+                yield store, service
+
+    @contextlib.asynccontextmanager
+    async def _open_store(self) -> AsyncGenerator[SqlStore, None]:
+        settings = self._settings
         store = await asyncio.to_thread(
             partial(
                 open_store,
@@ -129,15 +145,7 @@ class _Application:
             )
         )
         try:
-            context = Context(box, clock=self._clock, random=self._random_number)
-            service = Service(store, context, strict=settings.strict)
-            connect_news(store, service)
-            store.observe(self._metrics)
-            await service.warn_of_unreadable_secrets()
-            # Where another server worked on meanwhile, runtimes could renew their leases there.
-            if store.was_unattended:
-                await service.spare_leases_after_start()
-            yield store, service
+            yield store
         finally:
             await asyncio.to_thread(store.close)
 

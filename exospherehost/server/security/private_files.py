@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,27 @@ def replace(path: Path, text: str) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise StartupError(f"cannot write the file {path}: {error}") from error
+
+
+def follow_owner(path: Path, model: Path) -> None:
+    """Give a file the owner and group of another, if this process may: a command that root runs is no exception.
+
+    Args:
+        path: The file.
+        model: The file to follow; nothing is done where it does not exist.
+
+    Raises:
+        OSError: The file is another user's, and cannot be given away.
+    """
+    if sys.platform == "win32":
+        return
+    try:
+        wanted = model.stat()
+    except FileNotFoundError:
+        return
+    found = path.stat()
+    if (found.st_uid, found.st_gid) != (wanted.st_uid, wanted.st_gid) and os.geteuid() == 0:
+        os.chown(path, wanted.st_uid, wanted.st_gid)
 
 
 def _create(path: Path, text: str) -> None:

@@ -40,11 +40,12 @@ def test_a_key_made_while_a_server_runs_works_at_once_beside_the_servers_own(
 def test_a_revoked_key_is_refused_on_every_server_within_the_time_that_is_promised(
     start_server: StartServer, database: Database
 ) -> None:
-    servers = [start_server(), start_server()]
+    # A file is one server's.
+    servers = [start_server() for _ in range(1 if database.is_file else 2)]
     key, other = make_key(database.setting), make_key(database.setting)
     with ExitStack() as stack:
         connections = [stack.enter_context(using(server, key)) for server in servers]
-        assert [http.get("/v0/namespaces").status_code for http in connections] == [200, 200]
+        assert [http.get("/v0/namespaces").status_code for http in connections] == [200] * len(servers)
         revoke(database.setting, key)
         for http in connections:
             eventually_sync(lambda http=http: http.get("/v0/namespaces").status_code == 401)  # type: ignore[misc]

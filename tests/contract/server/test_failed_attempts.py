@@ -58,6 +58,7 @@ def test_nobody_says_where_he_comes_from_unless_the_server_was_told_to_believe_i
     deaf = start_server()
     answers = {ask(deaf, f"guess-{n}", **{"x-forwarded-for": f"10.0.0.{n}"}).status_code for n in range(2 * BURST)}
     assert answers == {401, 429}
+    deaf.stop()
     told = start_server(trusted_proxies=("127.0.0.1",))
     answers = {ask(told, f"guess-{n}", **{"x-forwarded-for": f"10.0.0.{n}"}).status_code for n in range(2 * BURST)}
     assert answers == {401}
