@@ -178,7 +178,7 @@ def test_error_statuses_have_the_three_shapes() -> None:
         for media in resolve(reference)["content"].values()
     }
     assert shapes == {
-        *((status, "ErrorDetail") for status in ("400", "401", "403", "404", "405", "408", "409", "413", "429")),
+        *((status, "ErrorDetail") for status in ("400", "401", "403", "404", "405", "408", "409", "413", "429", "503")),
         ("422", "ValidationErrorDetail"),
         ("500", "ServerError"),
     }

@@ -8,6 +8,7 @@
     ├── StartupError      the server cannot start as it is configured
     ├── StoreError        the database cannot do what it was asked
     ├── Contention        another process was faster: the unit of work runs again
+    ├── KeysUnreadable    the file with the secrets keys cannot be read
     └── Undecryptable     no key of this server opens a stored secret
 """
 
@@ -60,6 +61,10 @@ class StoreError(ServerError):
 
 class Contention(ServerError):
     """Another process changed what this unit of work has read: :meth:`Store.write` runs the unit again."""
+
+
+class KeysUnreadable(ServerError):
+    """The file with the secrets keys cannot be read: nothing is sealed with a key that may be on no disk."""
 
 
 class Undecryptable(ServerError):

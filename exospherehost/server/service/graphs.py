@@ -11,7 +11,7 @@ from functools import partial
 from exospherehost._rules import cron, graph_check
 from exospherehost._rules.model import GraphSpec, NodeSpec
 from exospherehost.server.domain.clock import as_datetime, as_epoch_ms
-from exospherehost.server.domain.errors import ServiceError
+from exospherehost.server.domain.errors import KeysUnreadable, ServiceError
 from exospherehost.server.domain.records import GraphRecord, JsonObject, NodeRecord
 from exospherehost.server.domain.store import NodeKey, Reader, Store, UnitOfWork
 from exospherehost.server.service.context import Context, granted_secrets, node_spec
@@ -26,6 +26,13 @@ _MOST_DIFFERENCES = 20
 def graph_not_found(namespace: str, name: str) -> ServiceError:
     """Return the refusal for a graph that does not exist."""
     return ServiceError(404, f"Graph template '{name}' not found in namespace '{namespace}'")
+
+
+def keys_unreadable() -> ServiceError:
+    """Return the refusal while the secrets keys cannot be read."""
+    return ServiceError(
+        503, "The server cannot read its secrets keys. Its log says why; try again once they are restored"
+    )
 
 
 def check(graph: GraphSpec, secrets: Mapping[str, str], *, strict: bool) -> None:
@@ -70,16 +77,19 @@ async def put(store: Store, context: Context, graph: GraphSpec, secrets: Mapping
 
     Raises:
         ServiceError: The namespace would have too many schedules (400), or the graph's nodes are registered anew
-            faster than it can be verified (409).
+            faster than it can be verified, or the secrets keys cannot be read (503).
     """
     keys = {(node.node_name, node.namespace) for node in graph.nodes}
     for _ in range(_MOST_VERIFICATIONS):
         found = await store.read(lambda reader: reader.find_nodes(keys))
-        verified = await asyncio.to_thread(_verify, context, graph, secrets, found)
-        stored = await store.write(partial(_store, context=context, verified=verified))
+        try:
+            verified = await asyncio.to_thread(_verify, context, graph, secrets, found)
+            stored = await store.write(partial(_store, context=context, verified=verified))
+        except KeysUnreadable as error:
+            raise keys_unreadable() from error
         if stored is not None:
             return stored
-    raise ServiceError(409, "The nodes of this graph are registered anew again and again: put it once they are stable")
+    raise ServiceError(503, "The nodes of this graph are registered anew again and again: put it once they are stable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ def _verify(
     return _Verified(
         graph,
         graph.to_json() | granted_secrets(found.values()),
-        sealed_with=context.secret_box.current,
+        sealed_with=context.secret_box.current if secrets else "",
         sealed=context.secret_box.seal_all(secrets),
         nodes=nodes,
         errors=errors,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from exospherehost._rules.model import Status
 from exospherehost._rules.transitions import STATE_NOT_FOUND
-from exospherehost.server.domain.errors import ServiceError, Undecryptable
+from exospherehost.server.domain.errors import KeysUnreadable, ServiceError, Undecryptable
 from exospherehost.server.domain.records import RunListing, RunRecord, StateOutline, StateRecord
 from exospherehost.server.domain.store import Reader
 from exospherehost.server.service.context import Context
+from exospherehost.server.service.graphs import keys_unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,8 @@ def secrets_of_state(reader: Reader, context: Context, namespace: str, state_id:
     replaced while runs go on; what that version no longer has comes from the version that the run was triggered with.
 
     Raises:
-        ServiceError: The state is unknown here, is not QUEUED, or a secret cannot be decrypted (404).
+        ServiceError: The state is unknown here, is not QUEUED, or a secret cannot be decrypted (404); or the secrets
+            keys cannot be read (503).
     """
     state = reader.find_state(state_id)
     if state is None or state.namespace != namespace:
@@ -114,6 +116,8 @@ def secrets_of_state(reader: Reader, context: Context, namespace: str, state_id:
         sealed |= context.versions.get(reader, graph.valid_version_id).sealed_secrets
     try:
         return {name: context.secret_box.open(sealed[name]) for name in names if name in sealed}
+    except KeysUnreadable as error:
+        raise keys_unreadable() from error
     except Undecryptable as error:
         logger.error(  # noqa: TRY400 - the trace adds nothing
             "event=secret_undecryptable namespace=%s graph=%s", run.namespace, run.graph_name

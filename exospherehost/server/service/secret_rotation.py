@@ -1,29 +1,31 @@
-"""Seals all stored secrets anew, under the key that seals now.
+"""Rotation of the secrets key: seals all stored secrets anew.
 
-In three steps, each of which can be the last one without anything being lost: the new key is put before the old ones,
-which running servers take up at once; all that is stored is sealed under it, in one transaction; the old keys go.
+It takes three steps, and nothing is lost after any of them: put the new key before the old ones, and running servers
+take it up at once; seal all stored secrets under it, in one transaction; remove the old keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from exospherehost.server.domain.errors import Undecryptable
+from exospherehost.server.domain.errors import StartupError, Undecryptable
 from exospherehost.server.domain.records import SealedSecrets
 from exospherehost.server.domain.store import Reader, Store, UnitOfWork
+from exospherehost.server.security.file_lock import Held, hold
 from exospherehost.server.security.secret_box import SecretBox, make_key, read_keys, write_keys
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What became of the stored secrets.
+    """The result of a rotation.
 
     Attributes:
         resealed: How many values were sealed anew.
-        unchanged: How many were sealed under the current key before.
-        unreadable: The graphs, as ``namespace/name``, with values that no key opens; these stay as they are.
+        unchanged: How many values had been sealed under the current key before.
+        unreadable: The graphs, as ``namespace/name``, with values that no key opens; these values stay as they are.
     """
 
     resealed: int
@@ -37,31 +39,36 @@ async def reseal(store: Store, box: SecretBox) -> Rotation:
 
 
 async def rotate_file(store: Store, path: Path) -> Rotation:
-    """Rotate the keys in a file, also where an earlier rotation was broken off.
+    """Rotate the keys in a file, also after an earlier rotation was interrupted.
 
-    The old keys stay in the file while a stored value needs them, or cannot be read.
+    The old keys stay in the file while a stored value needs them or cannot be read.
 
     Raises:
-        StartupError: The file does not hold keys, or cannot be written.
+        StartupError: The file does not hold keys or cannot be written, or another rotation is under way.
         OSError: The file cannot be read.
     """
-    new = make_key()
-    keys = (new, *read_keys(path))
-    write_keys(path, keys)
-    rotation = await reseal(store, SecretBox(*keys))
-    if not rotation.unreadable:
-        write_keys(path, [new])
-    return rotation
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(path.with_name(f"{path.name}.lock"), like=path))
+        except Held as held:
+            raise StartupError(f"another rotation of {path} is under way: {held.holder}. Wait for its end") from held
+        new = make_key()
+        keys = (new, *read_keys(path))
+        write_keys(path, keys)
+        rotation = await reseal(store, SecretBox(*keys))
+        if not rotation.unreadable:
+            write_keys(path, [new])
+        return rotation
 
 
 def list_doubtful(reader: Reader, box: SecretBox) -> Sequence[SealedSecrets]:
-    """Return the secrets that other keys may have sealed: none, where the ids of all sealing keys are known."""
+    """Return the secrets that unknown keys may have sealed; none if the box has all keys that sealed something."""
     doubtful = (keys for keys in reader.list_sealing_keys() if not box.has_all(keys))
     return [sealed for keys in doubtful for sealed in reader.list_sealed_secrets(keys)]
 
 
 def unreadable_graphs(sealed: Sequence[SealedSecrets], box: SecretBox) -> Sequence[str]:
-    """Return the graphs, as ``namespace/name``, that have a secret which no key opens."""
+    """Return the graphs, as ``namespace/name``, with a secret that no key opens."""
     found: dict[str, None] = {}
     for version in sealed:
         try:

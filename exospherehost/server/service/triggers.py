@@ -63,14 +63,14 @@ async def with_checked_entries(store: Store, work: Callable[[UnitOfWork], Starte
     """Start a run in a unit of work, and check the nodes that it starts at outside of it.
 
     Raises:
-        ServiceError: As :func:`trigger`, or the graph is put anew faster than it can be checked (409).
+        ServiceError: As :func:`trigger`, or the graph is put anew faster than it can be checked (503).
     """
     for _ in range(_MOST_CHECKS):
         try:
             return await store.write(work)
         except EntriesUnchecked as unchecked:
             await asyncio.to_thread(unchecked.version.check_entries, unchecked.identifiers)
-    raise ServiceError(409, "This graph is put anew again and again: trigger it once it is stable")
+    raise ServiceError(503, "This graph is put anew again and again: trigger it once it is stable")
 
 
 def trigger(unit: UnitOfWork, context: Context, namespace: str, graph_name: str, start: Start) -> StartedRun:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import random
@@ -8,6 +9,7 @@ import stat
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -218,3 +220,91 @@ def test_what_was_sealed_before_keys_had_ids_still_opens() -> None:
     box = SecretBox(os.urandom(32), key)
     assert box.open(old) == "v"
     assert not box.is_current(old)
+
+
+def is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@pytest.mark.skipif(not is_root(), reason="only root may give files away")
+def test_the_new_key_file_belongs_to_the_owner_of_the_database_and_has_its_mode(tmp_path: Path) -> None:
+    database, file = tmp_path / "a.db", tmp_path / "a.db.secrets-key"
+    with start(database) as server, connect(server) as http:
+        fill(Api(http))
+    os.chown(database, 12_345, 23_456)
+    database.chmod(0o644)
+    rotate(database)
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12_345, 23_456, 0o640)
+
+
+def test_a_rotation_whose_key_the_owner_of_the_database_could_not_read_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, file = tmp_path / "a.db", tmp_path / "a.db.secrets-key"
+    with start(database) as server, connect(server) as http:
+        fill(Api(http))
+    before, sealed = file.read_text(), sealed_by(database)
+    owner = os.stat_result((0o100600, 1, 1, 1, 12_345, 23_456, 1, 0, 0, 0))
+    stat_of = Path.stat
+
+    def owned_by_another(path: Path, **options: bool) -> os.stat_result:
+        return owner if path == database else stat_of(path, **options)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", owned_by_another)
+        patch.setattr(os, "chown", refuse)
+        done = command("db", "rotate-secrets-key", "--database", database)
+    assert done.exit_code == 1
+    assert f"it must belong to the owner of {database} (user 12345): run this as that user or as root" in done.output
+    assert (file.read_text(), sealed_by(database)) == (before, sealed)
+
+
+def test_a_server_that_cannot_read_the_new_key_seals_nothing_with_the_old_one(tmp_path: Path) -> None:
+    database, file = tmp_path / "a.db", tmp_path / "a.db.secrets-key"
+    with start(database) as server, connect(server) as http:
+        api = Api(http)
+        states = fill(api)
+        kept = file.read_text()
+        # As a file without read permission is to anybody but root.
+        file.write_text("unreadable")
+        body = {"secrets": {"token": "v"}, "nodes": [api.node("a")]}
+        refused = api.put("/graph/later", body)
+        assert refused.status_code == 503
+        assert refused.json()["detail"].startswith("The server cannot read its secrets keys. Its log says why")
+        assert api.get("/graph/later").status_code == 404
+        # What needs no new secret goes on.
+        check(api, states)
+        assert api.put("/graph/plain", {"secrets": {}, "nodes": [api.node("a", node="No")]}).status_code == 201
+        api.trigger("g0")
+        file.write_text(kept)
+        assert api.put("/graph/later", body).status_code == 201
+    with start(database) as server, connect(server) as http:
+        check(Api(http, api.namespace), states)
+
+
+def test_two_rotations_at_once_exclude_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database, file = tmp_path / "a.db", tmp_path / "a.db.secrets-key"
+    with start(database) as server, connect(server) as http:
+        api = Api(http)
+        states = fill(api)
+    second: list[str] = []
+    reseal = secret_rotation.reseal
+
+    async def reseal_beside_another(*given: Any) -> Any:
+        done = await asyncio.to_thread(command, "db", "rotate-secrets-key", "--database", database)
+        assert done.exit_code == 1
+        second.append(done.output)
+        return await reseal(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(secret_rotation, "reseal", reseal_beside_another)
+        rotate(database)
+    assert f"another rotation of {file} is under way: the process {os.getpid()} on " in second[0]
+    assert len(read_keys(file)) == 1
+    assert sorted(path.name for path in tmp_path.glob("*key*")) == ["a.db.secrets-key"]
+    with start(database) as server, connect(server) as http:
+        check(Api(http, api.namespace), states)

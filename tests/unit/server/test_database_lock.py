@@ -25,9 +25,9 @@ def test_a_second_server_is_refused_and_says_who_holds_the_file(tmp_path: Path) 
         with pytest.raises(StartupError) as refused:
             ServerThread(settings(database)).start()
         message = str(refused.value)
-        assert message.startswith(f"the database {database} is in use by the server with process id {os.getpid()} on ")
+        assert message.startswith(f"the database {database} is in use by a server: the process {os.getpid()} on ")
         assert socket.gethostname() in message
-        assert message.endswith("stop that server, or give this one another database")
+        assert message.endswith("Stop that server, or give this one another database")
         assert httpx.get(f"{first.url}/ready").status_code == 200
     # What is over leaves nothing behind that a third would have to clear away.
     assert not (tmp_path / "a.db.lock").exists()
@@ -38,7 +38,7 @@ def test_a_second_server_is_refused_and_says_who_holds_the_file(tmp_path: Path) 
 def test_another_name_of_the_file_is_the_same_file(tmp_path: Path) -> None:
     database, other_name = tmp_path / "a.db", tmp_path / "link.db"
     other_name.symlink_to(database)
-    with ServerThread(settings(database)), pytest.raises(StartupError, match="in use by the server with process id"):
+    with ServerThread(settings(database)), pytest.raises(StartupError, match="in use by a server: the process"):
         ServerThread(settings(other_name)).start()
 
 
@@ -47,7 +47,7 @@ def test_a_server_that_was_killed_holds_nothing(tmp_path: Path) -> None:
         killed.exports()
         with Command("serve", "--port", "0", folder=tmp_path) as second:
             assert second.wait() == 1
-            assert f"is in use by the server with process id {killed.process.pid} on " in second.errors
+            assert f"is in use by a server: the process {killed.process.pid} on " in second.errors
             assert "Traceback" not in second.errors
         killed.process.send_signal(signal.SIGKILL)
         killed.process.wait()
@@ -57,7 +57,7 @@ def test_a_server_that_was_killed_holds_nothing(tmp_path: Path) -> None:
 
 def test_what_cannot_be_locked_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.db.lock").mkdir()
-    with pytest.raises(StartupError, match="cannot lock the database"), hold_database(tmp_path / "a.db"):
+    with pytest.raises(StartupError, match="cannot lock the file"), hold_database(tmp_path / "a.db"):
         pytest.fail("it was locked")
 
 

@@ -30,6 +30,7 @@ _ERRORS: ErrorModels = {
     422: (ValidationErrorDetail,),
     429: (ErrorDetail,),
     500: (ServerError,),
+    503: (ErrorDetail,),
 }
 
 
@@ -94,7 +95,7 @@ def sync(
         x_exosphere_request_id: An id for this request. Echoed when it is a UUID in any spelling, else replaced.
 
     Raises:
-        StatusError: The service answered with 400, 401, 403, 404, 408, 413, 422, 429, 500 or an undocumented status.
+        StatusError: The service answered with 400, 401, 403, 404, 408, 413, 422, 429, 500, 503 or an undocumented status.
         InvalidResponse: The service answered with success, but not with what the document promises.
         httpx.TransportError: There was no response.
     """
