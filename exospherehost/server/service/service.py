@@ -15,7 +15,6 @@ from exospherehost.server.service import (
     cancellation,
     crons,
     graphs,
-    leases,
     nodes,
     reading,
     report_batches,
@@ -27,6 +26,7 @@ from exospherehost.server.service import (
 from exospherehost.server.service.claims import Claim, Claims
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.followers import Followers, RunUpdate
+from exospherehost.server.service.leases import HeldLease, Leases
 from exospherehost.server.service.secret_rotation import list_doubtful, unreadable_graphs
 from exospherehost.server.service.waiting_claims import Patience, WaitingRoom
 
@@ -50,6 +50,7 @@ class Service:
         self._strict = strict
         self._waiting_room = WaitingRoom(store, context.clock)
         self._claims = Claims(store, context.clock, self._waiting_room)
+        self._leases = Leases(store, context)
         self._followers = Followers(store, context.clock)
         self._graphs_changed: Callable[[], None] = lambda: None
         self._lease_given: Callable[[int], None] = lambda _expires_at: None
@@ -142,9 +143,9 @@ class Service:
             self._lease_given(claimed[0].lease_expires_at)
         return claimed
 
-    async def renew_leases(self, namespace: str, state_ids: Sequence[str], lease_ms: int) -> Sequence[leases.HeldLease]:
+    async def renew_leases(self, namespace: str, state_ids: Sequence[str], lease_ms: int) -> Sequence[HeldLease]:
         """Extend leases to so many milliseconds from now, and return those that are still held."""
-        held = await leases.renew(self._store, self._context, namespace, state_ids, lease_ms)
+        held = await self._leases.renew(namespace, state_ids, lease_ms)
         if held:
             self._lease_given(held[0].expires_at)
         return held
@@ -165,11 +166,11 @@ class Service:
 
     async def spare_leases_after_start(self) -> None:
         """Give every holder of a lease time to renew it, after the server was down."""
-        await leases.spare_after_start(self._store, self._context)
+        await self._leases.spare_after_start()
 
     async def end_expired_leases(self) -> int | None:
         """End the leases that have run out and return when the next one does (epoch milliseconds)."""
-        return await leases.end_expired(self._store, self._context)
+        return await self._leases.end_expired()
 
     async def report_states(
         self, namespace: str, batch: Sequence[report_batches.Report]

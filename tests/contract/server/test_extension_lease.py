@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,13 +10,13 @@ import pytest
 from exospherehost.server import ServerThread
 from exospherehost.server.domain.clock import rfc3339
 from exospherehost.server.domain.store import UnitOfWork
-from exospherehost.server.service import state_reports
+from exospherehost.server.service import nodes, state_reports
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.leases import SPARED_AFTER_START_MS
 from exospherehost.testing.clock import ManualClock
 from tests._support.databases import Database
 from tests._support.eventually import eventually_sync
-from tests._support.service import Api, Json, connect, good
+from tests._support.service import Api, Json, connect, good, registration
 
 StartServer = Callable[..., ServerThread]
 START = 1_800_000_000_000
@@ -270,3 +272,45 @@ def test_without_it_a_lease_is_ignored_and_nothing_is_renewed(
         assert "lease_expires_at" not in state
         body = {"state_ids": [state["state_id"]], "lease_ms": LEASE}
         assert api.post("/states/renew", body).status_code == 404
+
+
+@pytest.mark.parametrize("beside", [0, 1_000])
+def test_a_renewal_counts_from_when_it_arrived_however_long_it_waits_for_the_writer(
+    timed: Api, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, database: Database, beside: int
+) -> None:
+    if not database.is_file:
+        pytest.skip("several transactions write at once there: one that takes long does not hold a renewal up")
+    prepare(timed)
+    (state,) = claim(timed)
+    began, goes_on = threading.Event(), threading.Event()
+    register = nodes._register
+
+    def register_later(*given: Any) -> None:
+        began.set()
+        assert goes_on.wait(60)
+        register(*given)
+
+    monkeypatch.setattr(nodes, "_register", register_later)
+    # Further ones go to the writer only when the first are decided, and so behind what ends leases.
+    state_ids = [*(f"{number:024x}" for number in range(beside)), state["state_id"]]
+    clock.advance_to(START + LEASE - 1)
+    with ThreadPoolExecutor(2) as executor:
+        holding = executor.submit(timed.register, registration("Other"))
+        assert began.wait(60)
+        try:
+            renewal = executor.submit(renew, timed, *state_ids)
+            eventually_sync(lambda: writes_waiting(timed) > 0)
+            clock.advance_to(START + 2 * LEASE)
+            # A second look at what has run out comes behind the renewal.
+            good(timed.get("/runs/1/1"))
+        finally:
+            goes_on.set()
+        holding.result(60)
+        assert same(renewal.result(60), expires(state["state_id"], START + 3 * LEASE))
+    timed.executed(state)
+
+
+def writes_waiting(api: Api) -> float:
+    page = api.http.get("/metrics").text
+    (found,) = [line for line in page.splitlines() if line.startswith("exosphere_writes_waiting ")]
+    return float(found.rsplit(" ", 1)[1])
