@@ -35,6 +35,9 @@ from exospherehost.server.storage.sql.database_url import postgresql_url
 from exospherehost.server.storage.sql.store import SqlStore
 from exospherehost_client.extensions import EVENTS
 
+_DOCUMENT_PATH = "/openapi.json"
+_DOCUMENT_PAGES = ("/docs", "/redoc")
+
 
 def create_app(
     settings: ServerSettings,
@@ -166,7 +169,7 @@ class _Application:
                 strict=settings.strict,
                 largest_body=settings.largest_body,
             ),
-            _document_route(settings),
+            *_document_routes(settings),
             Route(READY_PATH, Ready(store, await asyncio.to_thread(revisions), self._is_leaving)),
             Route(METRICS_PATH, metrics_page),
         ]
@@ -203,7 +206,8 @@ async def _refusal_of_metrics(authenticator: Authenticator, scope: Scope) -> ASG
     return responses.refusal(403, "The metrics cover every namespace: use an API key for all of them")
 
 
-def _document_route(settings: ServerSettings) -> BaseRoute:
+def _document_routes(settings: ServerSettings) -> list[BaseRoute]:
+    """Return the routes of the OpenAPI document, and of the pages where FastAPI services show theirs."""
     body = json.dumps(offered_document(full_document(), settings.extensions)).encode("ascii")
     document = responses.JsonResponse(200, body)
     not_allowed = responses.method_not_allowed(["GET"])
@@ -212,7 +216,12 @@ def _document_route(settings: ServerSettings) -> BaseRoute:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             await (document if scope["method"] == "GET" else not_allowed)(scope, receive, send)
 
-    return Route("/openapi.json", Document())
+    class LeadsThere:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            there = responses.redirect(_address(scope, _DOCUMENT_PATH))
+            await (there if scope["method"] == "GET" else not_allowed)(scope, receive, send)
+
+    return [Route(_DOCUMENT_PATH, Document()), *(Route(path, LeadsThere()) for path in _DOCUMENT_PAGES)]
 
 
 def _other_spelling(path: str) -> str:

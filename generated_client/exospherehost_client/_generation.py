@@ -2,6 +2,6 @@
 """What this package was generated from and by."""
 
 # Of openapi.json, the document compiled to canonical JSON.
-DOCUMENT_SHA256 = "35ad5c8767e0a6fbb0a2dcd0b6c57f69f1f9103c7b701580e2f7bed432eb95e7"
+DOCUMENT_SHA256 = "095dea5e9642d1a57746f0e893774e097725a44f63093ebb2e7d4193fb3a06b5"
 
 GENERATORS = {"datamodel-code-generator": "0.89.0", "openapi-python-client": "0.29.1", "ruff": "0.17.6"}

@@ -152,6 +152,8 @@ class HealthResponse(WireModel):
     """Says that the service is alive. What it holds differs between servers."""
 
     model_config = ConfigDict(extra="allow")
+    message: str | None = None
+    """Free text."""
     status: str | None = None
     """Free text."""
 

@@ -116,7 +116,7 @@ def test_a_change_of_the_documents_meaning_is_noticed_and_shown(tmp_path: Path) 
     [
         ("description: The service is alive.", "description: The service is alive!"),
         ("maximum: 86400000", "maximum: 86400001"),
-        ("status: ok", "status: up"),
+        ("message: OK", "message: up"),
         ("x-exosphere-extension: lease", "x-exosphere-extension: leash"),
     ],
 )

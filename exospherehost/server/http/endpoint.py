@@ -74,10 +74,12 @@ class Endpoint:
     """
 
     def __init__(self, operations: Mapping[str, Operation], *, authenticator: Authenticator, largest_body: int) -> None:
-        self._operations = operations
+        public = operations.get("GET")
+        # Probes ask with HEAD too; the server that carries the application leaves the body out.
+        self._operations = {**operations, "HEAD": public} if public is not None and public.public else operations
         self._authenticator = authenticator
         self._largest_body = largest_body
-        self._not_allowed: ASGIApp = responses.method_not_allowed(sorted(operations))
+        self._not_allowed: ASGIApp = responses.method_not_allowed(sorted(self._operations))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

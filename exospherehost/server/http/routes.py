@@ -187,7 +187,7 @@ class _Operations:
         }
 
     async def get_health(self, _path: None, _body: None) -> models.HealthResponse:
-        return models.HealthResponse(status="ok")
+        return models.HealthResponse(message="OK")
 
     async def list_namespaces(self, _path: None, _body: None, access: Access) -> models.ListNamespacesResponse:
         found = [namespace for namespace in await self._service.list_namespaces() if access.allows(namespace)]

@@ -74,7 +74,7 @@ def start(client: AuthenticatedClient, space: str) -> str:
 
 def test_a_run_from_registration_to_its_end(client: AuthenticatedClient, ready: str, server: ServerThread) -> None:
     with Client(server.url) as anyone:
-        assert get_health.sync(client=anyone).status == "ok"
+        assert get_health.sync(client=anyone).message == "OK"
     assert ready in list_namespaces.sync(client=client).namespaces
     assert [node.name for node in list_nodes.sync(ready, client=client).nodes] == ["Step"]
     assert get_graph.sync(ready, "g", client=client).secrets == {"token": True}

@@ -30,7 +30,25 @@ def test_the_name_of_the_key_header_is_read_in_any_case(server: ServerThread) ->
 
 def test_health_needs_no_key(server: ServerThread) -> None:
     answer = httpx.get(f"{server.url}/health")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert (answer.status_code, answer.json()) == (200, {"message": "OK"})
+
+
+def test_health_answers_probes_that_ask_with_head(server: ServerThread) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        answer = http.head("/health")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-length"] == str(len(b'{"message":"OK"}'))
+        # The connection goes on: nothing followed that a client does not expect.
+        assert http.get("/health").json() == {"message": "OK"}
+        assert http.post("/health").headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_pages_of_documentation_lead_to_the_document(server: ServerThread, page: str) -> None:
+    answer = httpx.get(f"{server.url}{page}")
+    assert (answer.status_code, answer.headers["location"]) == (307, f"{server.url}/openapi.json")
+    assert httpx.get(f"{server.url}{page}", follow_redirects=True).json()["openapi"].startswith("3.1")
+    assert httpx.post(f"{server.url}{page}").status_code == 405
 
 
 @pytest.mark.parametrize(
