@@ -16,6 +16,7 @@ from rich.console import Console
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE
 from exospherehost.cli.console.connection_hint import connection_hint
 from exospherehost.cli.console.counts import counted
+from exospherehost.cli.console.database_folder import create_database_folder
 from exospherehost.cli.console.plain_errors import plain_errors
 from exospherehost.cli.console.program_logging import configure_logging
 from exospherehost.cli.console.run_history import Earlier, earlier_runs, read_history
@@ -102,6 +103,7 @@ def _show_runs(client: AuthenticatedClient, earlier: Earlier) -> str | None:
 @contextmanager
 def _database_or_temporary(database: str | None) -> Generator[str, None, None]:
     if database is not None:
+        create_database_folder(database)
         yield database
         return
     with tempfile.TemporaryDirectory(prefix="exospherehost-") as folder:
