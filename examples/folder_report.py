@@ -8,7 +8,8 @@ Run it with:  exospherehost dev examples/folder_report.py FOLDER
     (one state)  (fans out)   ├── read_text ── analyse ──┼── report  (unites list_files, when all is done)
                               └── …                      ┘
 
-A tenth of the reads fail at first, as those of a slow network drive might, and succeed when retried.
+A tenth of the reads fail on purpose at the first attempt, as reads of a slow network drive might, and succeed when
+retried. The report calls these failures simulated.
 Ends with status 0 if every file was analysed, with 1 if a state failed for good or the time was over.
 """
 
@@ -22,13 +23,12 @@ import logging
 import secrets
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from folder_report_tables import show_report, show_run
 from pydantic import BaseModel
 from rich.console import Console
-from support import details, finished, running
+from support import details, duration, finished, running
 from text_analysis import Analysis, Found, analyse, find_files
 
 from exospherehost import (
@@ -115,15 +115,19 @@ class ReadOutputs(BaseModel):
 tried: set[str] = set()
 
 
+class SimulatedTimeoutError(TimeoutError):
+    """A failure that the demo makes up, to show what a retry looks like."""
+
+
 class ReadText(BaseNode[ReadInputs, ReadOutputs]):
-    """Reads a file; every tenth fails at the first attempt."""
+    """Reads a file; the first attempt at every tenth file fails on purpose."""
 
     def execute(self) -> ReadOutputs:
         """Read it, or fail."""
         path = Path(self.inputs.folder, self.inputs.path)
         if int(self.inputs.number) % FLAKY_EVERY == 0 and self.inputs.path not in tried:
             tried.add(self.inputs.path)
-            raise TimeoutError(f"{self.inputs.path}: the drive did not answer in time")
+            raise SimulatedTimeoutError(f"{self.inputs.path}: the drive did not answer in time")
         return ReadOutputs(text=path.read_text(encoding="utf-8"))
 
 
@@ -254,7 +258,6 @@ async def main(folder: Path, limit: int) -> int:
     """Run the graph once on a folder, and print what came of it."""
     console = Console()
     signing_key = secrets.token_hex(32)
-    begun = time.perf_counter()
     async with running(NAMESPACE, [ListFiles, EachFile, ReadText, Analyse, MakeReport]) as manager:
         with tempfile.TemporaryDirectory(prefix="folder-report-") as results:
             await manager.upsert_graph(
@@ -269,7 +272,7 @@ async def main(folder: Path, limit: int) -> int:
             )
             run = await finished(manager.raw_client, NAMESPACE, answer["run_id"])
         made = await details(manager.raw_client, NAMESPACE, answer["run_id"], run, "report")
-    seconds = time.perf_counter() - begun
+        lasted = await duration(manager.raw_client, NAMESPACE, answer["run_id"], run)
     for outputs in (state.outputs for state in made if state.status == "SUCCESS"):
         if not hmac.compare_digest(outputs["signature"], signature(signing_key, outputs["report"])):
             console.print("The report's signature is wrong.", style="bold red")
@@ -278,7 +281,8 @@ async def main(folder: Path, limit: int) -> int:
         show_report(console, folder, report.analyses, report.left_out, report.missing)
         console.print(f"[bold]Signed:[/] by the node with its secret, and verified: {outputs['signature'][:16]}…\n")
     # A missing result is a failed state's, and a report that was not made a failed state itself.
-    return 1 if show_run(console, run, [node.identifier for node in NODES], seconds) else 0
+    identifiers = [node.identifier for node in NODES]
+    return 1 if show_run(console, run, identifiers, lasted, simulated=SimulatedTimeoutError.__name__) else 0
 
 
 def arguments() -> argparse.Namespace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -11,23 +12,33 @@ from rich.markup import escape
 from rich.table import Table
 from text_analysis import Analysis, distinctive_words
 
-from exospherehost_client.models import RunGraphResponse
+from exospherehost_client.models import RunGraphNode, RunGraphResponse
 
 SHOWN_FILES = 10
 SHOWN_WORDS = 12
 LONGEST_PATH = 34
-"""Of a path in a table, in characters; what is cut is its beginning."""
+"""The most characters of a path in a table; longer paths lose their beginning."""
 FAILED = ("ERRORED", "NEXT_CREATED_ERROR")
 _EASE = ((60, "plain"), (50, "fairly hard"), (30, "hard"))
 
 
-def show_run(console: Console, run: RunGraphResponse, identifiers: Sequence[str], seconds: float) -> int:
-    """Print the run's states by node and status; return how many failed for good."""
+def show_run(
+    console: Console, run: RunGraphResponse, identifiers: Sequence[str], duration: timedelta, *, simulated: str
+) -> int:
+    """Print the run's states by node and status, and return how many failed for good.
+
+    Args:
+        console: Prints them.
+        run: The run.
+        identifiers: The identifiers of its nodes, in the order of the graph.
+        duration: How long it lasted.
+        simulated: The name of the error that the program raises on purpose.
+    """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for node in run.nodes:
         counts[node.identifier][str(node.status)] += 1
     statuses = sorted({status for by_status in counts.values() for status in by_status}, reverse=True)
-    _headline(console, f"The run: {len(run.nodes)} states in {seconds:.1f} seconds")
+    _headline(console, f"The run: {_counted(len(run.nodes), 'state')} in {duration.total_seconds():.2f} s")
     table = Table(show_footer=True, footer_style="bold")
     table.add_column("Node", footer="all")
     for status in statuses:
@@ -35,11 +46,16 @@ def show_run(console: Console, run: RunGraphResponse, identifiers: Sequence[str]
     for identifier in identifiers:
         table.add_row(identifier, *(str(counts[identifier][status] or "") for status in statuses))
     console.print(table)
-    retried = Counter(node.identifier for node in run.nodes if node.status == "RETRY_CREATED")
-    for identifier, count in retried.items():
-        example = next(node for node in run.nodes if node.identifier == identifier and node.status == "RETRY_CREATED")
-        line = escape((example.error or "").partition("\n")[0])
-        console.print(f"{identifier} failed {count} times and was retried, as with [yellow]{line}[/]", highlight=False)
+    retried: dict[tuple[str, str], list[RunGraphNode]] = defaultdict(list)
+    for node in run.nodes:
+        if node.status == "RETRY_CREATED":
+            retried[node.identifier, (node.error or "").partition(":")[0]].append(node)
+    for (identifier, error), nodes in retried.items():
+        line = escape((nodes[0].error or "").partition("\n")[0])
+        kind = "simulated failure" if error == simulated else "failure"
+        verb = "was" if len(nodes) == 1 else "were"
+        text = f"{_counted(len(nodes), kind)} of {identifier} {verb} retried, such as"
+        console.print(f"{text} [yellow]{line}[/]", highlight=False)
     failures = [node for node in run.nodes if node.status in FAILED]
     for node in failures:
         line = escape((node.error or "").partition("\n")[0])
@@ -66,11 +82,11 @@ def show_report(
     _show_prose(console, [analysis for analysis in analyses if analysis.reading_ease is not None])
     longest = max(analyses, key=lambda analysis: analysis.longest_line, default=None)
     if longest is not None:
-        _say(console, "Longest line", f"{longest.longest_line} characters, in {longest.path}")
+        _say(console, "Longest line", f"{_counted(longest.longest_line, 'character')}, in {longest.path}")
     open_points = [analysis for analysis in analyses if analysis.open_points]
     if open_points:
         total = sum(analysis.open_points for analysis in open_points)
-        _say(console, "Open points", f"{total} in {len(open_points)} files, such as {open_points[0].path}")
+        _say(console, "Open points", f"{total} in {_counted(len(open_points), 'file')}, such as {open_points[0].path}")
     for group in _same(analyses)[:3]:
         _say(console, "Same contents", " = ".join(group))
     if left_out:
@@ -110,7 +126,7 @@ def _sums(analyses: Sequence[Analysis]) -> tuple[str, ...]:
 
 def _show_largest(console: Console, analyses: Sequence[Analysis]) -> None:
     about = distinctive_words(analyses, 3)
-    _headline(console, "The largest files, and what tells each from the others")
+    _headline(console, "The largest files, and the words that set each apart")
     table = Table()
     table.add_column("File", no_wrap=True)
     table.add_column("Lines", justify="right", min_width=6)
@@ -130,7 +146,15 @@ def _show_prose(console: Console, prose: Sequence[Analysis]) -> None:
     minutes = sum(analysis.reading_minutes for analysis in prose)
     hardest = min(prose, key=lambda analysis: analysis.reading_ease or 0.0)
     ease = _spelled_ease(hardest.reading_ease or 0.0)
-    _say(console, "Prose", f"{max(1, round(minutes))} minutes to read; the hardest is {hardest.path} ({ease})")
+    _say(
+        console,
+        "Prose",
+        f"{_counted(max(1, round(minutes)), 'minute')} to read; the hardest is {hardest.path} ({ease})",
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _headline(console: Console, text: str) -> None:

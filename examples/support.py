@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from exospherehost import BaseNode, Runtime, StateManager
 from exospherehost_client import AuthenticatedClient
-from exospherehost_client.api.runs import get_run_graph, get_state
+from exospherehost_client.api.runs import get_run_graph, get_state, list_runs
 from exospherehost_client.models import RunGraphResponse, StateDetail
 
 LOOK_EVERY = 0.05
@@ -55,3 +56,14 @@ async def details(
         for node in run.nodes
         if node.identifier == identifier and node.status != "RETRY_CREATED"
     ]
+
+
+async def duration(client: AuthenticatedClient, namespace: str, run_id: str, run: RunGraphResponse) -> timedelta:
+    """Return the time from a run's creation to its last transition, by the service's clock."""
+    newest = (await list_runs.asyncio(namespace, 1, 100, client=client)).runs
+    created_at = next(summary.created_at for summary in newest if summary.run_id == run_id)
+    # A state with a next state or a retry ended before that one was created, so the last end is among the others.
+    followed = {edge.source for edge in run.edges}
+    last = [node for node in run.nodes if node.id not in followed]
+    ends = [await get_state.asyncio(namespace, run.graph_name, run_id, node.id, client=client) for node in last]
+    return max(end.updated_at for end in ends) - created_at

@@ -92,7 +92,7 @@ cli = LazyGroup(
         )
     ],
     places={
-        "dev": Place("dev", "dev", "Run a script with a state manager of its own, then show what ran."),
+        "dev": Place("dev", "dev", "Run a script with a state manager of its own, then show its runs."),
         "run": Place("run", "run", "Run a runtime until Ctrl-C or SIGTERM."),
         "serve": Place("serve", "serve", "Run the state manager until Ctrl-C or SIGTERM."),
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from exospherehost.cli.console.database_folder import create_database_folder
 from exospherehost.cli.console.plain_errors import plain_errors
 from exospherehost.cli.options.database import database_option
 from exospherehost.server.storage.migrations import SchemaVersion
@@ -21,10 +22,12 @@ def upgrade(database: str) -> None:
 
     If several do so at once, one upgrades and the others wait for it.
     """
-    with plain_errors(), open_schema(database) as schema:
-        before = schema.version()
-        schema.upgrade()
-        after = schema.version()
+    with plain_errors():
+        create_database_folder(database)
+        with open_schema(database) as schema:
+            before = schema.version()
+            schema.upgrade()
+            after = schema.version()
     if before == after:
         click.echo(f"{shown(database)}: is up to date ({after.wanted})")
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.plain_errors import plain_errors_of
 from exospherehost.cli.options.database import database_option, is_file
 from exospherehost.server.domain.errors import StartupError
@@ -39,7 +40,7 @@ def backup(database: str, file: Path) -> None:
         )
     with plain_errors_of(database):
         pages, size = back_up(database_path(database), file)
-    click.echo(f"{file}: {pages:,} pages, {size:,} bytes, checked")
+    click.echo(f"{file}: {counted(pages, 'page')}, {counted(size, 'byte')}, checked")
     if secrets_key_file(database).exists():
         click.echo(f"Keep {secrets_key_file(database)} too, in another place: without it secrets cannot be read.")
 
@@ -69,7 +70,7 @@ def rotate_secrets_key(database: str) -> None:
         else:
             rotation = asyncio.run(_rotate(database, path))
             left = f"{path} now holds the new key alone. Older backups need the old one."
-    click.echo(f"{rotation.resealed:,} secrets sealed anew, {rotation.unchanged:,} were up to date.")
+    click.echo(f"{counted(rotation.resealed, 'secret')} sealed anew, {rotation.unchanged:,} already up to date.")
     if rotation.unreadable:
         raise click.ClickException(
             f"no key opens the secrets of {', '.join(rotation.unreadable)}: they are unchanged, and old keys are "

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import click
 
+from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.plain_errors import plain_errors_of
 from exospherehost.cli.options.database import database_option
 from exospherehost.cli.options.durations import duration
@@ -37,8 +38,8 @@ def prune(database: str, older_than: timedelta, *, dry_run: bool) -> None:
     with plain_errors_of(database):
         pruned = asyncio.run(_prune(database, older_than, dry_run=dry_run))
     click.echo(
-        f"{'Would delete' if dry_run else 'Deleted'} {pruned.runs:,} run{'' if pruned.runs == 1 else 's'} with "
-        f"{pruned.states:,} state{'' if pruned.states == 1 else 's'}."
+        f"{'Would delete' if dry_run else 'Deleted'} {counted(pruned.runs, 'run')} with "
+        f"{counted(pruned.states, 'state')}."
     )
 
 

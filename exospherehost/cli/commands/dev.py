@@ -15,10 +15,12 @@ from rich.console import Console
 
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE
 from exospherehost.cli.console.connection_hint import connection_hint
+from exospherehost.cli.console.counts import counted
+from exospherehost.cli.console.database_folder import create_database_folder
 from exospherehost.cli.console.plain_errors import plain_errors
 from exospherehost.cli.console.program_logging import configure_logging
-from exospherehost.cli.console.run_history import ended_runs, read_runs
-from exospherehost.cli.console.run_table import show_runs
+from exospherehost.cli.console.run_history import Earlier, earlier_runs, read_history
+from exospherehost.cli.console.run_table import show_history
 from exospherehost.cli.options.database import API_KEY_SUFFIX
 from exospherehost.cli.programs.script import Script
 from exospherehost.cli.programs.stop_signals import take_stop_signals
@@ -42,22 +44,25 @@ from exospherehost_client.errors import ApiError
         "ignore_unknown_options": True,
         "allow_interspersed_args": False,
     },
-    short_help="Run a script with a state manager of its own, then show what ran.",
+    short_help="Run a script with a state manager of its own, then show its runs.",
 )
 @click.option(
     "--database",
     metavar="PATH|URL",
     help="Where to keep the runs: a SQLite file. Default: a temporary file, deleted when the script has ended.",
 )
+@click.option(
+    "--fail", is_flag=True, help="Exit with status 1 if a run failed, although the script ended with status 0."
+)
 @click.argument("script", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def dev(context: click.Context, database: str | None, script: Path, arguments: tuple[str, ...]) -> None:
-    """Run SCRIPT with a state manager of its own, then show what ran.
+def dev(context: click.Context, database: str | None, script: Path, arguments: tuple[str, ...], *, fail: bool) -> None:
+    """Run SCRIPT with a state manager of its own, then show its runs.
 
     The script finds the service in the variables EXOSPHERE_STATE_MANAGER_URI and EXOSPHERE_API_KEY. Standard input
     and output belong to the script; this command writes to standard error. Ctrl-C and SIGTERM go to the script; the
-    third one kills it. The exit status is the script's, or 128 + n if signal n ended it.
+    third one kills it. The exit status is the script's, or 128 + n if signal n ended it; see also --fail.
     """
     configure_logging(logging.WARNING)
     take_stop_signals()
@@ -75,18 +80,30 @@ def dev(context: click.Context, database: str | None, script: Path, arguments: t
             f"To use it from another terminal:\n{connection_hint(server.url, server.api_key)}\n",
             err=True,
         )
-        before = ended_runs(client)
+        earlier = earlier_runs(client)
         status = Script(script, arguments, _environment_for_script(server)).run()
-        try:
-            show_runs(Console(stderr=True), *read_runs(client, without=before))
-        except (ApiError, httpx.TransportError) as error:
-            click.echo(f"The runs cannot be shown: {error}", err=True)
+        failure = _show_runs(client, earlier)
+    if fail and failure is not None and status == 0:
+        click.echo(f"Exit status 1, because of --fail: {failure}.", err=True)
+        status = 1
     context.exit(status)
+
+
+def _show_runs(client: AuthenticatedClient, earlier: Earlier) -> str | None:
+    """Show the script's runs, and return what keeps them from being called successful."""
+    try:
+        history = read_history(client, earlier)
+    except (ApiError, httpx.TransportError) as error:
+        click.echo(f"The runs cannot be shown: {error}", err=True)
+        return "it is unknown whether a run failed"
+    show_history(Console(stderr=True), history)
+    return f"{counted(history.failed, 'run')} failed" if history.failed else None
 
 
 @contextmanager
 def _database_or_temporary(database: str | None) -> Generator[str, None, None]:
     if database is not None:
+        create_database_folder(database)
         yield database
         return
     with tempfile.TemporaryDirectory(prefix="exospherehost-") as folder:

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.plain_errors import plain_errors_of
 from exospherehost.cli.options.database import database_option
 from exospherehost.cli.options.durations import duration
@@ -97,7 +98,7 @@ def revoke(database: str, key_id: str) -> None:
         # A malformed id may be a secret.
         named = f"the id {key_id}" if _ID.fullmatch(key_id) else "that id (an id has ten hexadecimal digits)"
         raise click.ClickException(f"there is no key with {named} that works; `keys list` shows all")
-    click.echo(f"Key {key_id} is revoked, and refused everywhere within {FRESH_SECONDS:.0f} second.")
+    click.echo(f"Key {key_id} is revoked, and refused everywhere within {counted(round(FRESH_SECONDS), 'second')}.")
 
 
 def _write(database: str, work: Callable[[UnitOfWork], T]) -> T:

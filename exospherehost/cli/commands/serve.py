@@ -11,6 +11,7 @@ import click
 
 from exospherehost._config import KEY_VARIABLE
 from exospherehost.cli.console.connection_hint import connection_hint
+from exospherehost.cli.console.database_folder import create_database_folder
 from exospherehost.cli.console.plain_errors import plain_errors
 from exospherehost.cli.console.program_logging import configure_logging, write_access_log
 from exospherehost.cli.options.database import API_KEY_SUFFIX
@@ -180,13 +181,17 @@ class ServeOptions:
     def settings(self) -> tuple[ServerSettings, bool]:
         """Return the server's settings, and whether its API key is the user's own.
 
+        Without one, this reads the key beside the database, or creates it.
+
         Raises:
             click.UsageError: Options contradict one another, or a key is needed.
             StartupError: A setting breaks a rule, or a key file cannot be used.
+            StoreError: The database's folder cannot be created.
         """
         environment = read_environment()
         own_key = self.api_key if self.api_key is not None else environment.api_key
         self._require_consistent(has_key=own_key is not None)
+        create_database_folder(self.database)
         certificate = self.ssl_certfile
         settings = ServerSettings(
             api_key=own_key if own_key is not None else load_or_create_api_key(beside(self.database, API_KEY_SUFFIX)),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from exospherehost_client import AuthenticatedClient
 from exospherehost_client.api.nodes import list_namespaces
 from exospherehost_client.api.runs import get_run_graph, get_state, list_runs
-from exospherehost_client.models import RunGraphResponse, RunSummary
+from exospherehost_client.models import RunGraphResponse, RunStatus, RunSummary
 
 PAGE_SIZE = 1000
+"""How many runs one request lists."""
 MOST_RUNS = 20
 """How many runs are read in full; older ones are only counted."""
 MOST_ENDS = 500
@@ -54,28 +55,84 @@ class Run:
     failures: Counter[tuple[str, str]]
 
 
-def ended_runs(client: AuthenticatedClient) -> set[str]:
-    """Return the ids of the ended runs among the newest of each namespace."""
-    return {run.run_id for _, run in _newest(client) if run.status != "PENDING"}
+@dataclass(frozen=True, slots=True)
+class History:
+    """Runs that a script had.
+
+    Attributes:
+        runs: The newest, read in full, oldest first.
+        left_out: The number of older ones.
+        failed: The number of all that failed, those left out included.
+    """
+
+    runs: list[Run]
+    left_out: int
+    failed: int
 
 
-def read_runs(client: AuthenticatedClient, *, without: Collection[str]) -> tuple[list[Run], int]:
-    """Read the newest runs, oldest first, and count the older ones that were left out.
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Ids of the newest runs of each namespace before a script began.
+
+    Attributes:
+        ended: Runs that had ended, which are not the script's.
+        pending: Runs that had not, which the script may bring to their end.
+    """
+
+    ended: set[str]
+    pending: set[str]
+
+
+def earlier_runs(client: AuthenticatedClient, *, page_size: int = PAGE_SIZE) -> Earlier:
+    """Read the newest runs of each namespace, one page of it."""
+    runs = [run for name in _namespaces(client) for run in _page(client, name, 1, page_size)]
+    pending = {run.run_id for run in runs if run.status == RunStatus.PENDING}
+    return Earlier({run.run_id for run in runs} - pending, pending)
+
+
+def read_history(client: AuthenticatedClient, earlier: Earlier, *, page_size: int = PAGE_SIZE) -> History:
+    """Read the runs that were created or pending since `earlier` was read.
 
     Args:
         client: Reads them.
-        without: The ids of runs to leave out.
+        earlier: The runs before.
+        page_size: The number of runs that one request lists.
     """
     found = sorted(
-        ((namespace, run) for namespace, run in _newest(client) if run.run_id not in without),
+        ((name, run) for name in _namespaces(client) for run in _since(client, name, earlier, page_size)),
         key=lambda each: each[1].created_at,
     )
-    return [_read_run(client, *each) for each in found[-MOST_RUNS:]], max(0, len(found) - MOST_RUNS)
+    return History(
+        runs=[_read_run(client, *each) for each in found[-MOST_RUNS:]],
+        left_out=max(0, len(found) - MOST_RUNS),
+        failed=sum(run.status == RunStatus.FAILED for _, run in found),
+    )
 
 
-def _newest(client: AuthenticatedClient) -> list[tuple[str, RunSummary]]:
-    namespaces = list_namespaces.sync(client=client).namespaces
-    return [(name, run) for name in namespaces for run in list_runs.sync(name, 1, PAGE_SIZE, client=client).runs]
+def _since(client: AuthenticatedClient, namespace: str, earlier: Earlier, page_size: int) -> Iterator[RunSummary]:
+    seen: set[str] = set()
+    is_new, last = True, False
+    page = 0
+    while not last:
+        page += 1
+        runs = _page(client, namespace, page, page_size)
+        # Runs are listed newest first, so none is new from the first known one on. The page of runs that were known
+        # lies on two pages now, and pending ones of it may be on the second.
+        last = len(runs) < page_size or not is_new
+        for run in runs:
+            is_new = is_new and run.run_id not in earlier.ended and run.run_id not in earlier.pending
+            # A run that was created meanwhile moves others to the next page.
+            if (is_new or run.run_id in earlier.pending) and run.run_id not in seen:
+                seen.add(run.run_id)
+                yield run
+
+
+def _namespaces(client: AuthenticatedClient) -> list[str]:
+    return list_namespaces.sync(client=client).namespaces
+
+
+def _page(client: AuthenticatedClient, namespace: str, page: int, size: int) -> list[RunSummary]:
+    return list_runs.sync(namespace, page, size, client=client).runs
 
 
 def _read_run(client: AuthenticatedClient, namespace: str, run: RunSummary) -> Run:
@@ -87,7 +144,7 @@ def _read_run(client: AuthenticatedClient, namespace: str, run: RunSummary) -> R
         graph_name=run.graph_name,
         status=str(run.status),
         counts={status: counts[status] for status in sorted(counts, key=_place)},
-        duration=None if run.status == "PENDING" else _duration(client, namespace, run, graph),
+        duration=None if run.status == RunStatus.PENDING else _duration(client, namespace, run, graph),
         failures=Counter((node.identifier, node.error or "") for node in graph.nodes if node.status in FAILED),
     )
 

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from exospherehost.cli.console.run_history import Run
+from exospherehost.cli.console.counts import counted
+from exospherehost.cli.console.run_history import History, Run
 
 MOST_FAILURES = 10
 LONGEST_ERROR = 200
@@ -26,19 +27,19 @@ _STYLES = {
 }
 
 
-def show_runs(console: Console, runs: Sequence[Run], left_out: int) -> None:
+def show_history(console: Console, history: History) -> None:
     """Print a table of runs, and below it the errors of states that failed."""
-    if not runs:
+    if not history.runs:
         console.print("No run was triggered.")
         return
-    console.print("What ran", style="bold")
+    console.print("Runs", style="bold")
     table = Table()
     table.add_column("Graph", overflow="fold")
     table.add_column("Run", no_wrap=True)
     table.add_column("Status", no_wrap=True)
     table.add_column("States", overflow="fold")
     table.add_column("Duration", justify="right", no_wrap=True)
-    for run in runs:
+    for run in history.runs:
         table.add_row(
             escape(f"{run.namespace}/{run.graph_name}"),
             # Enough to distinguish runs; triggering them returned the whole id.
@@ -48,9 +49,10 @@ def show_runs(console: Console, runs: Sequence[Run], left_out: int) -> None:
             spelled(run.duration),
         )
     console.print(table)
-    if left_out:
-        console.print(f"{left_out} older runs are not shown.")
-    _show_failures(console, runs)
+    if history.left_out:
+        verb = "is" if history.left_out == 1 else "are"
+        console.print(f"{counted(history.left_out, 'older run')} {verb} not shown.", highlight=False)
+    _show_failures(console, history.runs)
 
 
 def spelled(duration: timedelta | None) -> str:

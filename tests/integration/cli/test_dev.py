@@ -340,6 +340,29 @@ def test_what_failed_is_shown_and_does_not_change_the_scripts_status(tmp_path: P
         assert "doomed / only: ValueError: [red]no luck[/red] today" in command.errors
 
 
+@pytest.mark.parametrize(
+    ("end", "status", "reason"),
+    [("", 1, "Exit status 1, because of --fail: 1 run failed.\n"), ("\nimport sys; sys.exit(3)", 3, "")],
+)
+def test_a_failed_run_fails_dev_if_asked_to(tmp_path: Path, end: str, status: int, reason: str) -> None:
+    with dev(tmp_path, FAILING + end, options=("--fail",)) as command:
+        assert command.wait() == status
+        assert "1 ERRORED" in command.errors
+        assert command.errors.endswith(reason)
+        assert ("Exit status" in command.errors) == bool(reason)
+
+
+def test_without_a_failed_run_dev_ends_with_the_scripts_status(tmp_path: Path) -> None:
+    options = ("--database", str(tmp_path / "kept.db"))
+    with dev(tmp_path, FAILING, options=options) as command:
+        assert command.wait() == 0
+    # The failed run in the database is one of an earlier script.
+    with dev(tmp_path, FAILING.replace("raise ValueError", "str"), options=(*options, "--fail")) as command:
+        assert command.wait() == 0, command.errors
+        assert "1 SUCCESS" in command.errors
+        assert "Exit status" not in command.errors
+
+
 def test_a_database_is_kept_and_only_what_ran_this_time_is_shown(tmp_path: Path) -> None:
     options = ("--database", str(tmp_path / "kept.db"))
     with dev(tmp_path, FAILING, options=options) as command:

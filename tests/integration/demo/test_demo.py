@@ -32,6 +32,11 @@ def report(folder: Path, *arguments: str) -> Command:
     return Command("dev", REPORT, folder, *arguments, folder=ROOT)
 
 
+def flat(command: Command) -> str:
+    """Return the output without the line breaks of a narrow terminal."""
+    return " ".join(command.output.split())
+
+
 def rows(text: str) -> list[list[str]]:
     """Return the cells of all tables' lines."""
     lines = [line for line in text.splitlines() if line.startswith(("│", "┃"))]
@@ -47,7 +52,7 @@ def test_the_report_tells_what_the_folder_holds_and_how_the_run_went(folder: Pat
         assert ["Markdown", "1", "3", "33%", "", "12"] in cells
         assert ["all", "3", "8", "25%", "20%", "21"] in cells
         assert ["alpha.py", "4", "zebra, remark"] in cells
-        assert "Open points: 1 in 1 files, such as deep/beta.py" in command.output
+        assert "Open points: 1 in 1 file, such as deep/beta.py" in command.output
         assert "Left out: 1 not text" in command.output
         assert "Signed: by the node with its secret, and verified: " in command.output
         assert ["Node", "SUCCESS", "RETRY_CREATED"] in cells
@@ -57,9 +62,18 @@ def test_the_report_tells_what_the_folder_holds_and_how_the_run_went(folder: Pat
         assert ["analyse", "3", ""] in cells
         assert ["report", "1", ""] in cells
         assert ["all", "11", "1"] in cells
-        assert "read_text failed 1 times and was retried" in command.output
+        assert "1 simulated failure of read_text was retried, such as SimulatedTimeoutError: alpha.py:" in flat(command)
+        assert "1 minute to read" in command.output
         assert "demo/folder-report" in command.errors
         assert max(map(len, command.output.splitlines())) <= 80
+
+
+def test_the_report_and_the_command_agree_on_how_long_the_run_lasted(folder: Path) -> None:
+    with report(folder) as command:
+        assert command.wait() == 0
+        [seconds] = re.findall(r"^The run: 12 states in (\d+\.\d\d s)$", command.output, re.MULTILINE)
+        [row] = [row for row in rows(command.errors) if row[0] == "demo/folder-report"]
+        assert row[-1] == seconds
 
 
 def test_a_state_that_fails_for_good_is_told_and_the_status_is_1(folder: Path) -> None:
@@ -68,6 +82,8 @@ def test_a_state_that_fails_for_good_is_told_and_the_status_is_1(folder: Path) -
     with report(folder) as command:
         assert command.wait() == 1
         assert ["read_text", "3", "3", "1"] in rows(command.output)
+        assert "1 simulated failure of read_text was retried" in flat(command)
+        assert "2 failures of read_text were retried, such as UnicodeDecodeError" in flat(command)
         assert "read_text failed for good: UnicodeDecodeError" in command.output
         assert "Without a result: broken.txt" in command.output
         assert ["Markdown", "1", "3", "33%", "", "12"] in rows(command.output)
