@@ -1,11 +1,12 @@
-"""The graph models under their published names: thin subclasses of the generated ones.
+"""The graph models under their published names: thin subclasses of the generated models.
 
-They add what the published ones check before anything is sent: trimming, uniqueness, reserved words.
+They make the checks of the published SDK before a request is sent: trimming, uniqueness, reserved words. They also
+refuse unknown fields and misspelt placeholders.
 """
 
 from __future__ import annotations
 
-import warnings
+import re
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -18,55 +19,73 @@ RetryStrategyEnum = models.RetryStrategy
 
 RESERVED_IDENTIFIER = "store"
 
-# Inputs and store values can hold what must not be printed.
+# Inputs, store values and unknown fields may hold values that must not be printed.
 _HIDE_INPUT = ConfigDict(hide_input_in_errors=True)
+
+_LONGEST_NAME = 200
+_PLACE = rf"(?:[^\s{{}}$.]{{1,{_LONGEST_NAME}}}\s?\.\s?outputs|store)\s?\.\s?[^\s{{}}$.]{{1,{_LONGEST_NAME}}}"
+# Each repetition is bounded, so that the search takes time in proportion to the text.
+_MISSPELT = re.compile(rf"\$\{{\s?({_PLACE})\s?\}}|(?<!\$)\{{\{{\s?({_PLACE})\s?\}}\}}")
 
 
 class _Written(BaseModel):
-    """What users write. A field that there is none of is dropped, as 0.0.3 drops it, but not without a word."""
+    """The base of the models that users write: it refuses unknown fields."""
+
+    model_config = _HIDE_INPUT
 
     @model_validator(mode="before")
     @classmethod
-    def _warn_of_unknown_fields(cls, values: object) -> object:
-        _warn_of_unknown_fields(cls, values)
+    def _refuse_unknown_fields(cls, values: object) -> object:
+        _refuse_unknown_fields(cls, values)
         return values
 
 
-def _warn_of_unknown_fields(model: type[BaseModel], values: object) -> None:
+def _refuse_unknown_fields(model: type[BaseModel], values: object) -> None:
     if not isinstance(values, dict):
         return
+    problems: list[str] = []
     for name in cast("dict[str, Any]", values):
         if name not in model.model_fields:
-            nearest = get_close_matches(str(name), model.model_fields, n=1)
+            nearest = get_close_matches(str(name)[:_LONGEST_NAME], model.model_fields, n=1)
             remedy = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(model.model_fields)}"
-            # Over this function, the validator and the constructor.
-            warnings.warn(f"{model.__name__} has no field {name!r} and drops it: {remedy}", UserWarning, stacklevel=4)
+            problems.append(f"{model.__name__} has no field {name!r}: {remedy}")
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _misspelt_placeholders(inputs: dict[str, Any]) -> list[str]:
+    """Describe each placeholder of an input's template that the service would take for plain text."""
+    return [
+        f"input {name!r} has {match.group()!r}, which the service takes for plain text; "
+        f"write '${{{{{''.join((match[1] or match[2]).split())}}}}}'"
+        for name, template in inputs.items()
+        if isinstance(template, str)
+        for match in _MISSPELT.finditer(template)
+    ]
 
 
 class TriggerState(_Written, models.TriggerEntry):
-    """One state for a run to begin with.
+    """A state for a run to begin with.
 
     Attributes:
         identifier: the identifier of a node of the graph.
-        inputs: laid over the template's inputs of that node; all text. Default: none.
+        inputs: text by input field; it replaces the template's inputs of that node. Default: none.
     """
-
-    model_config = _HIDE_INPUT
 
     inputs: dict[str, str] = Field(default_factory=dict)
 
 
 class UnitesModel(_Written, models.Unites):
-    """Makes a node the join of all that is below another node.
+    """Makes a node join all the states below another node.
 
     Attributes:
         identifier: the identifier of the united node.
-        strategy: when to join. Default: ALL_SUCCESS.
+        strategy: when the node joins them. Default: ALL_SUCCESS.
     """
 
 
 class RetryPolicyModel(_Written, models.RetryPolicy):
-    """What happens when a state fails; delays are in milliseconds."""
+    """How often and after which delays a failed state runs again; delays are in milliseconds."""
 
 
 class GraphNodeModel(_Written, models.GraphNode):
@@ -76,21 +95,26 @@ class GraphNodeModel(_Written, models.GraphNode):
         node_name: the name of a registered node; trimmed, not blank.
         namespace: the namespace that the node is registered in.
         identifier: unique in the graph; trimmed, not blank, not `store`.
-        inputs: text by input field, in which `${{identifier.outputs.field}}` and `${{store.key}}`
-            are replaced. Default: none.
+        inputs: text by input field. The service replaces `${{identifier.outputs.field}}` and `${{store.key}}` in it.
+            Default: none.
         next_nodes: identifiers of the nodes that follow; trimmed, unique. Default: none.
-        unites: set on a node that joins. Default: None.
+        unites: makes the node a join. Default: None.
     """
-
-    model_config = _HIDE_INPUT
 
     inputs: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("unites", mode="before")
     @classmethod
     def _check_fields_of_unites(cls, value: object) -> object:
-        # The field's own type is the generated one, which says nothing.
-        _warn_of_unknown_fields(UnitesModel, value)
+        # The field has the generated type, which drops unknown fields.
+        _refuse_unknown_fields(UnitesModel, value)
+        return value
+
+    @field_validator("inputs")
+    @classmethod
+    def _check_placeholders(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if problems := _misspelt_placeholders(value):
+            raise ValueError("\n".join(problems))
         return value
 
     @field_validator("node_name")
@@ -127,8 +151,6 @@ class StoreConfigModel(_Written, models.StoreConfig):
         default_values: text for keys that a trigger does not give. Default: none.
     """
 
-    model_config = _HIDE_INPUT
-
     @field_validator("required_keys")
     @classmethod
     def _check_required_keys(cls, value: list[str]) -> list[str]:
@@ -145,15 +167,14 @@ class CronTrigger(_Written):
     """Runs a graph on a schedule.
 
     Attributes:
-        expression: five fields (minute, hour, day of month, month, day of week), or six with
-            seconds last, or seven with the year. The embedded service reads it in UTC, the hosted
-            one in its host's local time.
+        expression: five fields (minute, hour, day of month, month, day of week), a sixth for seconds, a seventh for
+            years. The embedded service reads it in UTC, the hosted service in the local time of its host.
     """
 
     expression: str
 
     def to_trigger(self) -> models.Trigger:
-        """Return the form that the wire has."""
+        """Return the trigger as it is sent."""
         return models.Trigger(type=models.TriggerType.CRON, value=models.CronSchedule(expression=self.expression))
 
 
@@ -165,7 +186,7 @@ def _trimmed(value: str, what: str) -> str:
 
 
 def _unique(values: list[str], what: str, *, problems: list[str]) -> list[str]:
-    """Trim values and refuse blank and repeated ones, all problems together."""
+    """Trim values; refuse blank and repeated ones, with all problems in one error."""
     trimmed: list[str] = []
     for value in map(str.strip, values):
         if not value:

@@ -1,1 +1,1 @@
-"""Nodes: what users write, and the checks of it."""
+"""Nodes: the base class that users extend, and the checks of node classes."""

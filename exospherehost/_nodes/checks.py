@@ -1,4 +1,4 @@
-"""Checks of node classes, made before a runtime starts."""
+"""Checks of node classes before a runtime starts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pydantic import BaseModel
 from exospherehost._errors import ConfigurationError
 from exospherehost._nodes.node import BaseNode, Execution
 from exospherehost._nodes.node_models import MODELS
+from exospherehost._nodes.text_fields import is_text
 
 
 def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
-    """Refuse node classes that the service could not use, with all problems in one error.
+    """Refuse node classes that the service cannot use, with all problems in one error.
 
     Raises:
-        ConfigurationError: names each node, model and field and what to do about it.
+        ConfigurationError: names each node, model and field, and the remedy.
     """
     problems: list[str] = []
     seen: set[str] = set()
@@ -27,7 +28,7 @@ def check_nodes(nodes: Sequence[type[BaseNode]]) -> None:
             problems.append(f"{getattr(node, '__name__', repr(node))} is not a class that inherits from BaseNode")
             continue
         if node.__name__ in seen:
-            problems.append(f"{node.__name__} stands twice in nodes; node names are unique, so rename one class")
+            problems.append(f"{node.__name__} is given twice in nodes; node names are unique, so rename one class")
         seen.add(node.__name__)
         problems.extend(_execute_problems(node))
         problems.extend(_execution_problems(node))
@@ -47,9 +48,9 @@ def _execute_problems(node: type[BaseNode]) -> list[str]:
     elif inspect.isasyncgenfunction(node.execute) or inspect.isgeneratorfunction(node.execute):
         problems.append(f"{node.__name__}.execute yields; return one Outputs, or a list of them to fan out")
     elif _needs_arguments(node.execute, given=1):
-        problems.append(f"{node.__name__}.execute wants arguments; it is called with none, so read self.inputs")
+        problems.append(f"{node.__name__}.execute needs arguments, but is called without any; read self.inputs")
     if _needs_arguments(node, given=0):
-        problems.append(f"{node.__name__}.__init__ wants arguments; the runtime makes instances without any")
+        problems.append(f"{node.__name__}.__init__ needs arguments, but is called without any; give each a default")
     return problems
 
 
@@ -69,7 +70,7 @@ def _execution_problems(node: type[BaseNode]) -> list[str]:
 
 def _is_importable(part: object) -> bool:
     try:
-        # A class goes to another process as the name to import it by.
+        # pickle sends a class to another process as its import name.
         pickle.dumps(part)
     except (pickle.PicklingError, AttributeError, TypeError, ImportError):
         return False
@@ -82,7 +83,7 @@ def _needs_arguments(function: Callable[..., Any], *, given: int) -> bool:
     except TypeError:
         return True
     except ValueError:
-        # Built in, without a signature to read.
+        # A built-in function may have no signature.
         return False
     return False
 
@@ -92,10 +93,10 @@ def _model_problems(node: type[BaseNode], name: str) -> list[str]:
     if not (inspect.isclass(model) and issubclass(model, BaseModel)):
         return [f"{node.__name__}.{name} is not a class that inherits from pydantic.BaseModel"]
     return [
-        f"{node.__name__}.{name}.{field_name} is {_spelled(field.annotation)}; in v1 every field is str, "
-        "so declare `str` and serialise other values to text (for instance with json.dumps)"
+        f"{node.__name__}.{name}.{field_name} is {_spelled(field.annotation)}; in v1 every field is text, so declare "
+        "`str` (or a choice of strings, or `str | None`) and serialise other values, for instance with json.dumps"
         for field_name, field in model.model_fields.items()
-        if field.annotation is not str
+        if field.annotation is not str and not is_text(field.annotation, is_secret=name == "Secrets")
     ]
 
 
@@ -104,7 +105,7 @@ def _misspelt_model(node: type[BaseNode], name: str) -> list[str]:
     model = getattr(node, singular, None)
     if not (inspect.isclass(model) and issubclass(model, BaseModel)):
         return []
-    return [f"{node.__name__}.{singular} is a model that no node has; name it {name}"]
+    return [f"{node.__name__}.{singular} is a model that no node has; rename it to {name}"]
 
 
 def _spelled(annotation: Any) -> str:

@@ -1,4 +1,4 @@
-"""The base class of nodes: what a user writes. It knows no transport."""
+"""The base class of the nodes that users write. It knows no transport."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 
 from exospherehost._errors import ConfigurationError
 from exospherehost._nodes.node_models import models_in_brackets, protect
+from exospherehost._redaction import constant
 
 InputsT = TypeVar("InputsT", default=Any)
 OutputsT = TypeVar("OutputsT", default=Any)
@@ -29,14 +30,14 @@ class Execution:
     """How a node is executed; declared on its class as `execution = Execution(...)`.
 
     Attributes:
-        timeout: seconds after which an execution is cancelled and reported as failed. Default: none. A
-            plain function in a thread cannot be stopped: it is left alone, and its result dropped.
-        concurrency: the most executions of this node at once in a runtime, above which its states wait.
-            Default: as many as the runtime has workers.
-        kind: `"auto"` runs `async def` on the event loop and `def` in a thread; `"thread"` runs either
-            in a thread, the first on a loop of its own; `"process"` runs it in a process of its own, for work
-            that keeps a processor busy. The class must then be importable there: not made inside a function, and
-            with `if __name__ == "__main__":` around the start of the runtime. Default: `"auto"`.
+        timeout: seconds after which an execution is cancelled and reported as failed. A plain function in a
+            thread cannot be stopped: it runs on, and its result is dropped. Default: no time-out.
+        concurrency: the most executions of this node at once in a runtime; further states wait. Default: the
+            number of the runtime's workers.
+        kind: `"auto"` runs `async def` on the event loop and `def` in a thread. `"thread"` runs either in a thread,
+            `async def` on a loop of its own. `"process"` runs it in a process of its own, for work that keeps a
+            processor busy; that process must be able to import the class, so define it at the top level of a
+            module and start the runtime under `if __name__ == "__main__":`. Default: `"auto"`.
 
     Raises:
         ConfigurationError: a value breaks a rule.
@@ -47,12 +48,12 @@ class Execution:
     kind: ExecutionKind = "auto"
 
     def __post_init__(self) -> None:
-        # A truth value is an int to Python, and a mistake here.
+        # bool is a subclass of int, and a mistake here.
         is_number = isinstance(self.timeout, int | float) and not isinstance(self.timeout, bool)
         if self.timeout is not None and not (is_number and 0 < self.timeout <= LONGEST_TIMEOUT):
             raise ConfigurationError(
                 f"timeout={self.timeout!r} is not a number of seconds above zero, up to {LONGEST_TIMEOUT:,}; "
-                "None is for no timeout"
+                "pass None for no time-out"
             )
         is_whole = isinstance(self.concurrency, int) and not isinstance(self.concurrency, bool)
         if self.concurrency is not None and not (is_whole and self.concurrency > 0):
@@ -61,20 +62,20 @@ class Execution:
             raise ConfigurationError(f"kind={self.kind!r} is not one of {', '.join(get_args(ExecutionKind))}")
 
 
-# A frozen dataclass takes four times as long to make, and there is one for each state.
+# There is one for each state, and a frozen dataclass takes four times as long to make.
 class NodeContext(NamedTuple):
-    """What a node can know of the state that it executes.
+    """The facts about the state that a node executes.
 
     Attributes:
         namespace: the namespace.
         node_name: the node's name.
         identifier: the node's identifier in the graph.
         state_id: the state's id.
-        graph_name: the graph; None on a service without the extension `context`.
-        run_id: the run; None likewise.
-        attempt: 1 for the first attempt; None likewise.
-        deadline: when this execution is cancelled, UTC; None without a time-out.
-        shared: what the runtime's `lifespan` gave; None without one, and in a process.
+        graph_name: the graph's name; None on a service without the extension `context`.
+        run_id: the run's id; None on a service without the extension `context`.
+        attempt: the number of this attempt, from 1; None on a service without the extension `context`.
+        deadline: the moment in UTC at which this execution is cancelled; None without a time-out.
+        shared: the value that the runtime's `lifespan` yielded; None without one, and in a process.
     """
 
     namespace: str
@@ -94,9 +95,12 @@ class _Undeclared(BaseModel):
     _model: ClassVar[str]
 
     def __getattr__(self, name: str) -> Any:
+        field, model = self._model.lower(), self._model
         raise AttributeError(
-            f"the node declares no {self._model}, so self.{self._model.lower()} has no {name!r}; "
-            f"declare `class {self._model}(BaseModel)` with `{name}: str` in the node"
+            constant(
+                f"the node declares no {model}, so self.{field} has no {name!r}; "
+                f"declare `class {model}(BaseModel)` with `{name}: str` in the node"
+            )
         )
 
 
@@ -113,10 +117,10 @@ class _NoSecrets(_Undeclared):
 
 
 class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
-    """A unit of work: pydantic models for what goes in and out, and `execute`.
+    """A unit of work: pydantic models of its inputs, outputs and secrets, and `execute`.
 
-    The models are nested classes named `Inputs`, `Outputs` and `Secrets`, any of which may be left
-    out; in v1 every field of theirs is `str`. The class's name is the node's name.
+    The models are nested classes named `Inputs`, `Outputs` and `Secrets`; each may be left out. In v1 every field is
+    text: `str`, a choice of strings, or either with None. The class's name is the node's name.
 
     For full types, name the models in the brackets of the base class instead::
 
@@ -124,13 +128,13 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
             async def execute(self) -> ShortenOutputs:
                 return ShortenOutputs(text=self.inputs.text[:10])
 
-    The runtime makes one instance for each state, so attributes are never shared between states.
+    The runtime makes one instance for each state, so states share no attributes.
 
     Attributes:
         inputs: the state's inputs, an instance of `Inputs`; None before `execute`.
         secrets: the state's secrets, an instance of `Secrets`; None before `execute`.
-        context: the state's ids, its deadline, and what the runtime shares; there during `execute`.
-        execution: time-out, concurrency and kind of execution, for the class.
+        context: the state's ids, its deadline, and the runtime's shared value; set during `execute`.
+        execution: time-out, concurrency and kind of execution, set on the class.
     """
 
     Inputs: ClassVar[type[BaseModel]] = _NoInputs
@@ -148,7 +152,7 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
         for name, model in models_in_brackets(cls, BaseNode).items():
             if name not in vars(cls):
                 setattr(cls, name, model)
-        # Here, so that it holds in every process that imports the node.
+        # Every process that imports the node masks its secrets.
         protect(cls.Secrets)
 
     @abstractmethod
@@ -156,18 +160,20 @@ class BaseNode(ABC, Generic[InputsT, OutputsT, SecretsT]):
         """Do the work, as `async def` on the event loop or as `def` in a thread.
 
         Returns:
-            One `Outputs` for the next nodes; a list of them to fan out, each next node running once
-            for each; None (or an empty list) for no output, which still runs the next nodes once.
+            One `Outputs`, with which each next node runs once; a list of them to fan out, with which each next node
+            runs once for each; None or an empty list for no output, with which each next node runs once. A dict or
+            another model is taken as `Outputs` if it has no other fields. A field that is None and has a default is
+            left out.
 
         Raises:
-            PruneSignal: to end the state without next states.
-            ReQueueAfterSignal: to have the state run again after a delay.
-            Exception: anything else fails the state, and the graph's retry policy decides.
+            PruneSignal: ends the state without next states.
+            ReQueueAfterSignal: runs the state again after a delay.
+            Exception: any other exception fails the state, and the graph's retry policy decides.
         """
 
 
 def declares_secrets(node: type[BaseNode]) -> bool:
-    """Tell whether a node needs secrets at all."""
+    """Tell whether a node needs any secrets."""
     return bool(node.Secrets.model_fields)
 
 

@@ -1,34 +1,34 @@
-"""The models of a node: read from the brackets of its bases, and masked where they hold secrets."""
+"""A node's models: found in the brackets of its bases, and masked if they hold secrets."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ForwardRef, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
 from exospherehost._errors import ConfigurationError
-from exospherehost._redaction import MASK
+from exospherehost._redaction import MASK, Redactor
 
 MODELS = ("Inputs", "Outputs", "Secrets")
 """A node's models, in the order of the brackets."""
 
-_PLAIN_REPR_ARGS = BaseModel.__repr_args__
 _secret_models: weakref.WeakSet[type[BaseModel]] = weakref.WeakSet()
 
 
 def models_in_brackets(cls: type, root: type) -> dict[str, type[BaseModel]]:
-    """Return the models that a node class names in the brackets of its own bases, generic classes between included.
+    """Return the models that a node class names in the brackets of its bases, through generic bases too.
 
     Args:
         cls: The node class.
         root: The base class whose brackets hold the models.
 
     Raises:
-        ConfigurationError: What stands in the brackets is not a model, or its name is not known.
+        ConfigurationError: An argument in the brackets is not a model, or is an unknown name.
     """
     found: dict[str, type[BaseModel]] = {}
     for base in vars(cls).get("__orig_bases__", ()):
@@ -39,11 +39,19 @@ def models_in_brackets(cls: type, root: type) -> dict[str, type[BaseModel]]:
     return found
 
 
-def protect(model: object) -> None:
-    """Have every instance of a model show the names of its fields only, in `repr`, `str` and rich.
+def names_of_models(node: type[Any]) -> dict[str, str]:
+    """Return the full names of a node's models, such as `Shorten.Outputs`, by pydantic's title of each."""
+    models = {name: getattr(node, name) for name in MODELS}
+    return {
+        model.model_config.get("title") or model.__name__: f"{node.__name__}.{name}" for name, model in models.items()
+    }
 
-    Instances of its subclasses too, which have the same fields. Other models with which it shares a base are left
-    alone, and so is a base without fields of its own, such as `BaseModel`.
+
+def protect(model: object) -> None:
+    """Mask the values of a model's fields in `repr`, `str` and rich, for all its instances.
+
+    Instances of its subclasses are masked too, since they have the same fields. Models that share a base with it stay
+    as they are, and so does a base without fields, such as `BaseModel`.
     """
     if not (inspect.isclass(model) and issubclass(model, BaseModel) and model.model_fields):
         return
@@ -55,6 +63,21 @@ def protect(model: object) -> None:
             return _masked(self) if _holds_secrets(type(self)) else plain(self)
 
         model.__repr_args__ = masked  # type: ignore[method-assign]
+        for name in ("__repr__", "__str__"):
+            own = getattr(model, name)
+            if own is not getattr(BaseModel, name):
+                setattr(model, name, _redacting(own))
+
+
+def _redacting(own: Callable[[BaseModel], str]) -> Callable[[BaseModel], str]:
+    """Wrap a user's own `__repr__` or `__str__`, which may show values."""
+
+    @functools.wraps(own)
+    def redacting(self: BaseModel) -> str:
+        values = {**vars(self), **(self.__pydantic_extra__ or {})}
+        return Redactor(values.values())(own(self)) if _holds_secrets(type(self)) else own(self)
+
+    return redacting
 
 
 def _holds_secrets(model: type[BaseModel]) -> bool:
@@ -66,7 +89,7 @@ def _masked(instance: BaseModel) -> Iterator[tuple[str, str]]:
 
 
 def _given_by(base: Any, root: type) -> dict[str, Any]:
-    """Return what a base in brackets gives for each model that its class leaves open."""
+    """Return the arguments of a base in brackets, by the model that each stands for."""
     origin = get_origin(base)
     if origin is root:
         return dict(zip(MODELS, get_args(base), strict=False))
@@ -84,12 +107,12 @@ def _is_in(part: Any, values: Mapping[Any, Any]) -> bool:
 
 
 def _model(cls: type, name: str, argument: Any) -> type[BaseModel] | None:
-    """Return a model from the brackets; None where they leave it open."""
+    """Return an argument's model, or None if the argument leaves the model open."""
     if isinstance(argument, str | ForwardRef):
         argument = _resolved(cls, name, argument)
     if inspect.isclass(argument) and issubclass(argument, BaseModel):
         return argument
-    # Another library's type variable has another class, and the same attributes.
+    # Type variables of other libraries have a class of their own, with the same attributes.
     if argument in (None, type(None), Any) or hasattr(argument, "__bound__"):
         return None
     raise ConfigurationError(

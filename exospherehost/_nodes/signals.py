@@ -1,4 +1,4 @@
-"""What a node raises to end its state other than by an output or an error."""
+"""Signals: a node raises one to end its state without an output and without an error."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ from datetime import timedelta
 from typing import Any, cast
 
 from exospherehost._errors import ConfigurationError
+from exospherehost._redaction import Message
 
 
 class PruneSignal(Exception):
     """Raise it in `execute` to end the state without next states.
 
     Args:
-        data: kept with the state by the service, which shows it nowhere. Default: nothing.
+        data: a mapping, which the service keeps with the state and shows nowhere. Default: nothing.
+
+    Raises:
+        ConfigurationError: the data is not a mapping.
     """
 
     def __init__(self, data: Mapping[str, Any] | None = None) -> None:
+        if not isinstance(data, Mapping | None):
+            raise ConfigurationError(
+                Message(
+                    "PruneSignal takes a mapping as data, and got {}; pass for instance "
+                    'PruneSignal({{"reason": "duplicate"}})',
+                    type(data).__name__,
+                )
+            )
         self.data: dict[str, Any] = dict(data or {})
         super().__init__("prune this state; leave this exception to the runtime")
 
@@ -25,11 +37,10 @@ class PruneSignal(Exception):
 
 
 class ReQueueAfterSignal(Exception):
-    """Raise it in `execute` to give the state back, to be due again after a delay.
+    """Raise it in `execute` to give the state back; it is due again after a delay.
 
     Args:
-        delay: how long; above zero. The service counts in whole milliseconds, and what is below
-            one is sent as one.
+        delay: above zero. The service counts in whole milliseconds; a shorter delay is sent as one.
 
     Raises:
         ConfigurationError: the delay is not a timedelta above zero.
@@ -38,7 +49,7 @@ class ReQueueAfterSignal(Exception):
     def __init__(self, delay: timedelta) -> None:
         if not isinstance(delay, timedelta) or delay <= timedelta(0):
             raise ConfigurationError(
-                f"delay={delay!r} is not a timedelta above zero; pass for instance timedelta(seconds=30)"
+                Message("delay={} is not a timedelta above zero; pass for instance timedelta(seconds=30)", repr(delay))
             )
         self.delay = delay
         super().__init__(f"re-enqueue this state after {delay}; leave this exception to the runtime")
@@ -53,7 +64,7 @@ class ReQueueAfterSignal(Exception):
 
 
 def lone_signal(error: BaseException) -> BaseException:
-    """Return the signal that a group of exceptions holds alone, as a `TaskGroup` raises it; else the error itself."""
+    """Return the only member of a group of exceptions if it is a signal, as a `TaskGroup` raises it; else the error."""
     inner = error
     while isinstance(inner, BaseExceptionGroup):
         members: Sequence[BaseException] = cast("BaseExceptionGroup[BaseException]", inner).exceptions

@@ -19,6 +19,7 @@ from pebble import ProcessPool as PebblePool
 from pydantic import BaseModel
 
 from exospherehost._nodes.node import BaseNode, NodeContext
+from exospherehost._nodes.node_models import names_of_models
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
 from exospherehost._redaction import Redactor, describe_exception, describe_refusal
 from exospherehost._runtime.node_outputs import DumpedOutputs, OutputDumper, OutputError
@@ -173,7 +174,7 @@ def _execute(
             return "requeue", str(lone.delay_ms)
         if isinstance(lone, PruneSignal):
             return _pruned(node_class, lone, redact)
-        return "failure", describe_exception(raised, redact)
+        return "failure", describe_exception(raised, redact, names_of_models(node_class))
 
 
 def _pruned(node_class: type[BaseNode], raised: PruneSignal, redact: Redactor) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import logging
 
 from exospherehost._errors import APIError, APIResponseError
 from exospherehost._nodes.node import secret_names
+from exospherehost._nodes.text_fields import plain_schema
 from exospherehost._runtime.settings import RuntimeSettings
 from exospherehost._transport.retry import Backoff, is_transient
 from exospherehost._transport.session import Session
@@ -24,8 +25,8 @@ async def register(session: Session, plan: RuntimeSettings) -> None:
         nodes=[
             models.NodeRegistration(
                 name=name,
-                inputs_schema=node.Inputs.model_json_schema(),
-                outputs_schema=node.Outputs.model_json_schema(mode="serialization"),
+                inputs_schema=plain_schema(node.Inputs, "validation"),
+                outputs_schema=plain_schema(node.Outputs, "serialization"),
                 secrets=secret_names(node),
             )
             for name, node in plan.nodes.items()

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from exospherehost._errors import APIError
 from exospherehost._nodes.node import BaseNode, NodeContext, declares_secrets
-from exospherehost._nodes.node_models import protect
+from exospherehost._nodes.node_models import names_of_models, protect
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
 from exospherehost._redaction import Redactor, describe_exception, describe_refusal, validated
 from exospherehost._runtime import outcomes
@@ -33,6 +33,10 @@ _END_OF_TIMED_OUT = {
     "thread": "; it goes on in its thread, which cannot be stopped, and its result is dropped",
     "process": ", and its process was killed",
 }
+_ADVICE_FOR_INPUTS = {
+    "missing": "add it to this node's inputs in the graph, and put the graph again, or give the field a default"
+}
+_ADVICE_FOR_SECRETS = {"missing": "put the graph again with it among its secrets, or give the field a default"}
 
 
 class _StateError(Exception):
@@ -46,12 +50,14 @@ class _Node:
         make: the class.
         inputs: validates inputs, as `model_validate` does.
         secrets: validates secrets, likewise.
+        about_inputs: for an error about inputs, the name of the model and remedies.
+        about_secrets: the same for secrets.
         has_secrets: whether it needs any.
         dumped: gives what `execute` returned as JSON has it.
         timeout: its time-out, seconds.
     """
 
-    __slots__ = ("dumped", "has_secrets", "inputs", "make", "secrets", "timeout")
+    __slots__ = ("about_inputs", "about_secrets", "dumped", "has_secrets", "inputs", "make", "secrets", "timeout")
 
     def __init__(self, node: type[BaseNode]) -> None:
         self.make = node
@@ -59,6 +65,8 @@ class _Node:
         protect(node.Secrets)
         self.inputs = node.Inputs.__pydantic_validator__.validate_python
         self.secrets = node.Secrets.__pydantic_validator__.validate_python
+        self.about_inputs = (f"{node.__name__}.Inputs", _ADVICE_FOR_INPUTS)
+        self.about_secrets = (f"{node.__name__}.Secrets", _ADVICE_FOR_SECRETS)
         self.has_secrets = declares_secrets(node)
         self.dumped = OutputDumper(node)
         self.timeout = node.execution.timeout
@@ -113,11 +121,11 @@ class StateExecutor:
                 unknown = f"this runtime has no node {state.node_name!r}; it has {', '.join(self._nodes)}"
                 return outcomes.errored(state_id, unknown, fields=fields)
             node = known.make()
-            node.inputs = validated(known.inputs, state.inputs, _StateError)
+            node.inputs = validated(known.inputs, state.inputs, _StateError, *known.about_inputs)
             if known.has_secrets:
                 secrets = await self._secrets.read(state)
                 protected = (*protected, *secrets.values())
-            node.secrets = validated(known.secrets, secrets, _StateError)
+            node.secrets = validated(known.secrets, secrets, _StateError, *known.about_secrets)
             node.context = NodeContext(
                 self._namespace,
                 state.node_name,
@@ -152,8 +160,8 @@ class StateExecutor:
             size = _checked_size([data], outcomes.data_fields)
             return outcomes.pruned(state.state_id, data, protected, size, fields)
         except (_StateError, ValidationError) as error:
-            problem = f"the pruned report cannot be delivered: {describe_refusal(error, Redactor(protected))}"
-        text = self._told(state, _StateError(problem), Redactor(protected))
+            why = describe_refusal(error, Redactor(protected))
+        text = self._logged(state, f"the pruned report cannot be delivered: {why}")
         return outcomes.errored(state.state_id, text, protected, fields)
 
     def _blocked(self, state: ClaimedState, seconds: float) -> None:
@@ -174,10 +182,16 @@ class StateExecutor:
             text = f"TimeoutError: {state.node_name} ran longer than its timeout of {node.timeout} s{end}"
             if not isinstance(error.__cause__, TimeoutError | None):
                 text += f"; on its way out it raised {describe_exception(error.__cause__, redact)}"
-        elif isinstance(error, _StateError | OutputError | APIError | ProcessFailure):
+        elif isinstance(error, ProcessFailure):
+            # It was redacted in its process.
+            text = str(error)
+        elif isinstance(error, _StateError | OutputError | APIError):
             text = describe_refusal(error, redact)
         else:
-            text = describe_exception(error, redact)
+            text = describe_exception(error, redact, names_of_models(self._nodes[state.node_name].make))
+        return self._logged(state, text)
+
+    def _logged(self, state: ClaimedState, text: str) -> str:
         logger.warning(
             "event=state_errored node=%s identifier=%s state_id=%s error=%s",
             state.node_name,

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE
 from exospherehost._errors import APIError, APIResponseError, APIStatusError, status_error_class
-from exospherehost._redaction import Redactor
+from exospherehost._redaction import Message, Redactor, constant
 from exospherehost_client import errors as client_errors
 from exospherehost_client.types import Request
 
@@ -26,15 +26,17 @@ def error_of(error: client_errors.ApiError, request: Request, redact: Redactor) 
     where = f"{request.method} {request.path}"
     about = f" (request id {error.request_id})" if error.request_id else ""
     if isinstance(error, client_errors.InvalidResponse):
+        unreadable = "{} answered {} with a body that cannot be read: {}{}"
         return APIResponseError(
-            redact(f"{where} answered {error.status_code} with a body that cannot be read: {error.detail}{about}")
+            redact(Message(unreadable, where, constant(str(error.status_code)), error.detail, about))
         )
     # Redacted before anything is cut: a value cut in two would not be found any more.
     detail = redact(error.detail) or redact(_plain(error.content))[:_SNIPPET_LENGTH]
     cls: type[APIStatusError] = status_error_class(error.status_code)
-    about += _REMEDIES.get((error.status_code, detail), "")
+    remedy = _REMEDIES.get((error.status_code, detail), "")
+    status = constant(str(error.status_code))
     return cls(
-        f"{redact(where)} answered {error.status_code}: {detail or '(no text)'}{about}",
+        Message("{} answered {}: {}{}{}", redact(where), status, detail or "(no text)", about, constant(remedy)),
         status_code=error.status_code,
         detail=detail,
         request_id=error.request_id,

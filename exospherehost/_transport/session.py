@@ -20,7 +20,7 @@ from exospherehost._errors import (
     BadRequestError,
     TriggerOutcomeUnknownError,
 )
-from exospherehost._redaction import Redactor, validated_json
+from exospherehost._redaction import Message, Redactor, validated_json
 from exospherehost._transport.carrier import Carrier, CarrierFactory, StreamingCarrier
 from exospherehost._transport.extensions import ASK_AGAIN_SECONDS, DOCUMENT, ServiceMemory, read_extensions
 from exospherehost._transport.responses import error_of
@@ -405,7 +405,8 @@ class Session:
 
     def _lost(self, error: APIConnectionError, request: Request, index: int, redact: Redactor) -> APIConnectionError:
         uri = self._settings.uris[index]
-        text = redact(f"{request.method} {request.path}: no response from the state manager at {uri} ({error})")
+        where = f"{request.method} {request.path}"
+        text = redact(Message("{}: no response from the state manager at {} ({})", where, uri, error))
         return type(error)(text, sent=error.sent)
 
     def _versioned(self, request: Request) -> Request:

@@ -226,6 +226,9 @@ class Adverse(BaseNode):
     def group_of_one(self) -> NoReturn:
         raise ExceptionGroup("a task group's", [ReQueueAfterSignal(timedelta(seconds=2))])
 
+    def wrong_outputs(self) -> Any:
+        return self.Outputs(text=7)  # type: ignore[call-arg]
+
     def unpicklable(self) -> Any:
         return lambda: None
 

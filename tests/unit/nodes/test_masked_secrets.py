@@ -49,6 +49,16 @@ class Late(BaseModel):
     token: str
 
 
+class WithOwnRepr(BaseModel):
+    token: str
+
+    def __repr__(self) -> str:
+        return f"own token={self.token!r}"
+
+    def __str__(self) -> str:
+        return f"own token={self.token}"
+
+
 class Wide(BaseModel):
     model_config = ConfigDict(extra="allow")
 
@@ -116,13 +126,17 @@ class WithExtras(Execute, BaseNode[Nothing, Shown, Wide]):
     pass
 
 
+class WithItsOwn(Execute, BaseNode[Nothing, Shown, WithOwnRepr]):
+    pass
+
+
 class SetLater(Execute, BaseNode):
     Outputs = Shown
 
 
 SetLater.Secrets = Late
 
-NODES = [Nested, InBrackets, ThroughGenerics, FromMixin, ByAssignment, Inherits, WithExtras, SetLater]
+NODES = [Nested, InBrackets, ThroughGenerics, FromMixin, ByAssignment, Inherits, WithExtras, WithItsOwn, SetLater]
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -149,6 +163,12 @@ def test_a_model_keeps_its_class_and_survives_pickling() -> None:
     assert type(secrets) is Named
     assert pickle.loads(pickle.dumps(secrets)) == secrets
     assert SECRET not in repr(pickle.loads(pickle.dumps(secrets)))
+
+
+def test_the_own_words_of_a_model_stay() -> None:
+    secrets = WithOwnRepr(token=SECRET)
+
+    assert (repr(secrets), str(secrets)) == ("own token='[redacted]'", "own token=[redacted]")
 
 
 def test_a_subclass_of_a_secret_model_is_masked_too() -> None:

@@ -117,7 +117,7 @@ def test_what_is_no_model_is_refused_when_the_class_is_made(wrong: Any, named: s
 def test_a_model_of_a_name_that_no_node_has_is_refused(singular: str) -> None:
     node = type("Leaf", (BaseNode,), {singular: In, "execute": execute})
 
-    with pytest.raises(ConfigurationError, match=f"Leaf.{singular} is a model that no node has; name it {singular}s"):
+    with pytest.raises(ConfigurationError, match=rf"Leaf\.{singular} is a model .*; rename it to {singular}s"):
         make_runtime(URI, node)
 
 

@@ -54,7 +54,7 @@ def test_all_problems_of_all_nodes_come_in_one_error() -> None:
         "First.Inputs.share is float",
         "First.Outputs.amount is int",
         "Second.Secrets.amount is int",
-        "Second stands twice",
+        "Second is given twice",
         "Second has no execute",
         "Third.Inputs is not a class that inherits from pydantic.BaseModel",
         "int is not a class that inherits from BaseNode",
@@ -65,10 +65,10 @@ def test_all_problems_of_all_nodes_come_in_one_error() -> None:
 
 @pytest.mark.parametrize(
     "annotation",
-    [int, bool, bytes, Any, str | None, list[str], dict[str, str], Literal["a"], SecretStr, "int"],
+    [int, bool, bytes, Any, str | int, None, list[str], dict[str, str], Literal["a", 1], SecretStr, "int"],
     ids=str,
 )
-def test_only_str_is_a_field(annotation: Any) -> None:
+def test_only_text_is_a_field(annotation: Any) -> None:
     model = type("Inputs", (BaseModel,), {"__annotations__": {"field": annotation}})
 
     text = refusal(node("Odd", Inputs=model))
@@ -102,7 +102,7 @@ def test_models_are_inherited() -> None:
 
 
 def test_same_class_twice_is_refused() -> None:
-    assert "Echo stands twice" in refusal(Echo, Echo)
+    assert "Echo is given twice" in refusal(Echo, Echo)
 
 
 @pytest.mark.parametrize("wrong", [Echo(), "Echo", None, Text], ids=["instance", "name", "None", "model"])

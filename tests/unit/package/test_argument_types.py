@@ -132,10 +132,10 @@ class NeedsArgument(BaseNode):
 @pytest.mark.parametrize(
     ("node", "problem"),
     [
-        (Takes, "Takes.execute wants arguments"),
+        (Takes, "Takes.execute needs arguments"),
         (Yields, "Yields.execute yields"),
         (Five, "Five.execute is a int"),
-        (NeedsArgument, "NeedsArgument.__init__ wants arguments"),
+        (NeedsArgument, "NeedsArgument.__init__ needs arguments"),
     ],
 )
 def test_node_that_cannot_be_executed_is_refused(node: type[BaseNode], problem: str) -> None:

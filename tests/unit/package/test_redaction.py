@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import html
 import json
+import pickle
+import re
 import sys
 import textwrap
 from base64 import b64encode, urlsafe_b64encode
@@ -14,7 +18,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from exospherehost._redaction import MASK, MAX_ERROR_LENGTH, Redactor, describe_exception
+from exospherehost._redaction import (
+    MASK,
+    MAX_ERROR_LENGTH,
+    Message,
+    Redactor,
+    constant,
+    describe_exception,
+    describe_refusal,
+)
 
 PLAIN = "sk-live-4f9a8b7c6d5e"
 AWKWARD = "p\"a's\\s\n\twörd/€ & more=1"
@@ -33,6 +45,8 @@ SPELLINGS = {
     "JSON in JSON": lambda value: json.dumps({"body": json.dumps({"key": value})}),
     "JSON with escaped slashes": lambda value: json.dumps(value).replace("/", "\\/"),
     "bytes": lambda value: repr(value.encode()),
+    "percent-encoded in lower case": lambda value: re.sub("%..", lambda at: at[0].lower(), quote(value, safe="")),
+    "HTML": html.escape,
 }
 
 
@@ -148,6 +162,23 @@ def test_basic_authentication_is_replaced(value: str, user: str) -> None:
         assert text.endswith(", sent")
 
 
+@pytest.mark.parametrize("value", ["s3cret", "s3cret7"])
+def test_basic_authentication_with_a_short_value_is_replaced(value: str) -> None:
+    header = b64encode(f"user:{value}".encode()).decode()
+
+    text = Redactor([value])(f"Authorization: Basic {header}")
+
+    assert MASK in text
+    assert header[-8:-2] not in text
+
+
+def test_a_value_of_eight_characters_that_a_text_has_wrapped_is_replaced() -> None:
+    redact = Redactor(["todaylig"])
+
+    assert redact("it is today\n  lig") == f"it is {MASK}"
+    assert redact("to day lig\n") == "to day lig\n"
+
+
 @pytest.mark.parametrize("width", [9, 14, 30])
 def test_a_value_that_a_text_has_wrapped_is_replaced(width: int) -> None:
     value = "".join(f"{number:03d}" for number in range(100, 140))
@@ -177,7 +208,68 @@ def test_the_numbers_of_lines_are_left() -> None:
     assert text.startswith(f"ValueError: {MASK} is wrong")
 
 
-@given(st.text(min_size=1, max_size=40), st.text(max_size=60), st.text(max_size=60))
+def test_our_own_words_are_never_rewritten() -> None:
+    message = Message("the state manager at {} took {}: {}", "http://state", "test", "state the test")
+    redact = Redactor(["test", "state", "manager", "took"])
+
+    masked = f"the state manager at http://{MASK} took {MASK}: {MASK} the {MASK}"
+    assert redact(message) == masked
+    # Redacted once more, for instance by a runtime with the secrets of a state.
+    assert Redactor(["the", "at"])(redact(message)) == masked.replace(f"{MASK} the ", f"{MASK} {MASK} ")
+    assert describe_refusal(RuntimeError(message), redact) == masked
+    assert describe_exception(RuntimeError(message), redact) == f"RuntimeError: {masked}"
+
+
+def test_a_message_keeps_its_parts_when_it_is_copied() -> None:
+    message = Message("{} of {{}} {}", constant("the {state}"), PLAIN)
+
+    assert message == f"the {{state}} of {{}} {PLAIN}"
+    for other in (pickle.loads(pickle.dumps(message)), copy.deepcopy(message)):
+        assert other == message
+        assert Redactor([PLAIN, "state"])(other) == f"the {{state}} of {{}} {MASK}"
+
+
+def test_a_message_that_a_user_has_extended_is_a_text_of_the_users() -> None:
+    class Own(RuntimeError):
+        def __str__(self) -> str:
+            return f"{self.args[0]} {PLAIN}"
+
+    assert PLAIN not in describe_exception(Own(Message("it failed")), Redactor([PLAIN]))
+
+
+SPELLERS = st.sampled_from([(lambda value: value), *SPELLINGS.values()])
+
+
+@given(
+    st.text(alphabet="GHJKLMNPQ\"'\\/&<% \n\té€", min_size=8, max_size=40),
+    SPELLERS,
+    st.text(alphabet="xyz 12(,", max_size=20),
+)
+def test_no_long_value_survives_in_any_spelling(value: str, spell: Callable[[str], str], beside: str) -> None:
+    assume(len(value.strip()) >= 8)
+
+    text = Redactor([value])(f"{beside}{spell(value)}{beside}")
+
+    # No spelling adds one of the value's letters.
+    assert not set(text).intersection("GHJKLMNPQé€")
+    if value.strip() == value:
+        assert text.startswith(beside)
+        assert text.endswith(beside)
+
+
+@given(st.text(alphabet="abcdef-_.", min_size=1, max_size=7), SPELLERS)
+def test_no_short_value_survives_where_it_stands_alone(value: str, spell: Callable[[str], str]) -> None:
+    assert re.search(rf"(?<!\w){re.escape(value)}(?!\w)", Redactor([value])(f"X {spell(value)} Y")) is None
+
+
+@given(st.text(alphabet="abc1", min_size=1, max_size=7), st.text(alphabet="abc1", min_size=1, max_size=3))
+def test_a_short_value_beside_a_letter_is_left(value: str, letters: str) -> None:
+    for text in (f"{letters}{value}{letters}", f"_{value}", f"{value}_"):
+        if text != value:
+            assert Redactor([value])(f"X {text} Y") == f"X {text} Y"
+
+
+@given(st.text(min_size=8, max_size=40), st.text(max_size=60), st.text(max_size=60))
 def test_no_long_value_survives_in_any_text(value: str, before: str, after: str) -> None:
     assume(len(value.strip()) >= 8)
     redact = Redactor([value])

@@ -23,6 +23,10 @@ class Out(BaseModel):
     text: str = "default"
 
 
+class Other(BaseModel):
+    other: str
+
+
 class Returns(BaseNode[Any, Out]):
     """Returns what the test says."""
 
@@ -68,13 +72,14 @@ async def test_outputs_are_reported(
 @pytest.mark.parametrize(
     ("result", "kind"),
     [
-        (lambda: {"text": "x"}, "dict"),
+        (lambda: {"other": "x"}, "dict"),
+        (lambda: {"text": "x", "other": "y"}, "dict"),
         (lambda: "x", "str"),
         (lambda: 0, "int"),
         (lambda: [Out(), "x"], "str"),
         (lambda: [None], "NoneType"),
         (lambda: (each for each in [Out()]), "generator"),
-        (lambda: Echo.Outputs(text="x"), "Outputs"),
+        (lambda: Other(other="x"), "Other"),
         (lambda: Out, "ModelMetaclass"),
     ],
 )
