@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from exospherehost.cli.options.database import is_file
-from exospherehost.server.domain.store import StoreError
+from exospherehost.server.domain.errors import StoreError
 from exospherehost.server.storage.sql.database_url import database_path
 
 
