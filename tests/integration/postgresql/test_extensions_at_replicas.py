@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from exospherehost.server import ServerSettings, ServerThread, app
+from exospherehost.server import ServerSettings, ServerThread, background
 from exospherehost.server.service import followers
 from exospherehost.server.storage.postgresql.notifications import Notifications
 from tests._support.api_keys import make_key, revoke
@@ -80,7 +80,7 @@ def test_a_run_worked_at_one_is_followed_at_another(
     start_replica: StartReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that it can only have been told.
-    monkeypatch.setattr(app, "_LOOK_FOR_OTHERS_EVERY_MS", FOR_EVER_MS)
+    monkeypatch.setattr(background, "_LOOK_FOR_OTHERS_EVERY_MS", FOR_EVER_MS)
     one, other = start_replica(), start_replica()
     one.steps()
     one.graph("g", one.node("a", {}, ["b"]), one.node("b"))
@@ -102,7 +102,7 @@ def test_where_the_news_is_lost_a_followed_run_is_looked_at(
     start_replica: StartReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Notifications, "tell", lambda _self, _kind, _news: None)
-    monkeypatch.setattr(app, "_LOOK_FOR_OTHERS_EVERY_MS", 200)
+    monkeypatch.setattr(background, "_LOOK_FOR_OTHERS_EVERY_MS", 200)
     # Nor because it looks before it says that nothing has happened.
     monkeypatch.setattr(followers, "KEEP_ALIVE_MS", FOR_EVER_MS)
     one, other = start_replica(), start_replica()

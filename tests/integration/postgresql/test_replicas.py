@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exospherehost.server import ServerSettings, ServerThread, app
+from exospherehost.server import ServerSettings, ServerThread, background
 from exospherehost.server.storage.postgresql.notifications import Notifications
 from exospherehost.testing.clock import ManualClock
 from tests._support.databases import Database
@@ -42,7 +42,7 @@ def test_a_claim_that_waits_at_one_is_woken_by_a_run_started_at_another(
     start_replica: StartReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that it can only have been told.
-    monkeypatch.setattr(app, "_LOOK_FOR_OTHERS_EVERY_MS", FOR_EVER_MS)
+    monkeypatch.setattr(background, "_LOOK_FOR_OTHERS_EVERY_MS", FOR_EVER_MS)
     one, other = start_replica(), start_replica()
     one.steps()
     one.graph("g", one.node("a"))
@@ -57,7 +57,7 @@ def test_a_claim_that_waits_at_one_is_woken_by_a_run_started_at_another(
 def test_a_claim_that_waits_is_told_when_a_state_of_another_will_be_due(
     start_replica: StartReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "_LOOK_FOR_OTHERS_EVERY_MS", FOR_EVER_MS)
+    monkeypatch.setattr(background, "_LOOK_FOR_OTHERS_EVERY_MS", FOR_EVER_MS)
     one, other = start_replica(), start_replica()
     one.steps()
     one.graph("g", one.node("a"))
@@ -70,7 +70,7 @@ def test_where_the_news_is_lost_a_claim_that_waits_is_found(
     start_replica: StartReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Notifications, "tell", lambda _self, _kind, _news: None)
-    monkeypatch.setattr(app, "_LOOK_FOR_OTHERS_EVERY_MS", 200)
+    monkeypatch.setattr(background, "_LOOK_FOR_OTHERS_EVERY_MS", 200)
     one, other = start_replica(), start_replica()
     one.steps()
     one.graph("g", one.node("a"))
