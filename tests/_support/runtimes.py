@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,3 +30,10 @@ async def running(runtime: Runtime) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         runtime.stop()
         await asyncio.wait_for(task, 20)
+
+
+def threads_left() -> list[threading.Thread]:
+    """The threads of runtimes and managers that go on; not those of a server, which other tests may have started."""
+    others = ("exospherehost-server", "exospherehost-import-")
+    threads = [each for each in threading.enumerate() if each.name.startswith("exospherehost-")]
+    return [each for each in threads if not each.name.startswith(others)]

@@ -23,7 +23,7 @@ from tests._support.eventually import eventually, eventually_sync
 from tests._support.fake_state_manager import FakeStateManager, Report
 from tests._support.nodes import Echo
 from tests._support.process_nodes import Does, EndsBeforeItStarts, HangsTooLong, QuickInProcess
-from tests._support.runtimes import KEY, make_runtime, running
+from tests._support.runtimes import KEY, make_runtime, running, threads_left
 
 SHORT = Execution(timeout=0.03)
 
@@ -110,7 +110,7 @@ async def test_functions_in_threads_are_left_alone_and_take_no_worker(
     assert all("ran longer than its timeout of 0.03 s" in each.body["error"] for each in said)
     assert "event=threads_left runtime=test-runtime count=7" in caplog.text
     assert len(service.reports) == 8
-    await eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("exospherehost-")])
+    await eventually(lambda: not threads_left())
 
 
 async def test_result_of_a_function_that_was_given_up_is_dropped(service: FakeStateManager) -> None:

@@ -18,7 +18,7 @@ from tests._support.eventually import eventually, eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.nodes import Echo
-from tests._support.runtimes import KEY, make_runtime, running
+from tests._support.runtimes import KEY, make_runtime, running, threads_left
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ async def nothing_is_left() -> AsyncIterator[None]:
     yield
     ours = asyncio.current_task()
     await eventually(lambda: not [task for task in asyncio.all_tasks() if task is not ours])
-    await eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("exospherehost-")])
+    await eventually(lambda: not threads_left())
 
 
 class Waits(BaseNode):

@@ -22,7 +22,7 @@ from tests._support.fake_state_manager import FakeStateManager
 from tests._support.graph_runs import ended, statuses
 from tests._support.http_service import DROP, Answer, Asked
 from tests._support.nodes import Echo
-from tests._support.runtimes import KEY, make_runtime, running
+from tests._support.runtimes import KEY, make_runtime, running, threads_left
 
 HANDED_BACK = ("re-enqueue-after", {"enqueue_after": 1})
 
@@ -49,7 +49,7 @@ async def fresh_waits() -> None:
 @pytest.fixture(autouse=True)
 async def nothing_is_left() -> AsyncIterator[None]:
     yield
-    await eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("exospherehost-")])
+    await eventually(lambda: not threads_left())
 
 
 def said(service: FakeStateManager, state_id: str) -> tuple[str, Any] | None:
