@@ -76,8 +76,14 @@ class HttpxCarrier:
                 await self._places.acquire()
         except TimeoutError:
             raise APITimeoutError("no connection of the pool became free in time", sent=False) from None
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task is not None else 0
         try:
-            return await self.client.send_async(request)
+            response = await self.client.send_async(request)
+            if task is not None and task.cancelling() > cancellations:
+                # httpx's scopes may drop a cancellation that comes with the response, and a task would go on for ever.
+                raise asyncio.CancelledError
+            return response
         # What TLS says after the handshake, httpx lets through as it is: an OSError.
         except (httpx.RequestError, OSError) as error:
             raise _as_ours(error) from None
