@@ -80,15 +80,15 @@ class HttpxCarrier:
         cancellations = task.cancelling() if task is not None else 0
         try:
             response = await self.client.send_async(request)
-            if task is not None and task.cancelling() > cancellations:
-                # httpx's scopes may drop a cancellation that comes with the response, and a task would go on for ever.
-                raise asyncio.CancelledError
-            return response
         # What TLS says after the handshake, httpx lets through as it is: an OSError.
         except (httpx.RequestError, OSError) as error:
             raise _as_ours(error) from None
         finally:
             self._places.release()
+        if task is not None and task.cancelling() > cancellations:
+            # httpx's scopes may drop a cancellation that comes with the response, and a task would go on for ever.
+            raise asyncio.CancelledError
+        return response
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[HttpxEventStream, None]:
