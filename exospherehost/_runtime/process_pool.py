@@ -156,7 +156,6 @@ def _execute(
 ) -> tuple[str, str]:
     """Execute a node in the process that runs this; what became of it is text, which any process can read."""
     timeout = node_class.execution.timeout
-    redact = Redactor(protected)
     try:
         node = node_class()
         node.inputs, node.secrets, node.context = inputs, secrets, context
@@ -167,19 +166,19 @@ def _execute(
             result = asyncio.run(result)
         return "result", json.dumps(OutputDumper(node_class)(result))
     except OutputError as error:
-        return "failure", describe_refusal(error, redact)
+        return "failure", describe_refusal(error, Redactor(protected))
     except BaseException as raised:  # noqa: BLE001 - whatever a node lets out is its state's error
         lone = lone_signal(raised)
         if isinstance(lone, ReQueueAfterSignal):
             return "requeue", str(lone.delay_ms)
         if isinstance(lone, PruneSignal):
-            return _pruned(node_class, lone, redact)
-        return "failure", describe_exception(raised, redact, names_of_models(node_class))
+            return _pruned(node_class, lone, protected)
+        return "failure", describe_exception(raised, Redactor(protected), names_of_models(node_class))
 
 
-def _pruned(node_class: type[BaseNode], raised: PruneSignal, redact: Redactor) -> tuple[str, str]:
+def _pruned(node_class: type[BaseNode], raised: PruneSignal, protected: Sequence[str]) -> tuple[str, str]:
     try:
         return "prune", json.dumps(raised.data)
     except (TypeError, ValueError, RecursionError) as error:
-        name = node_class.__name__
-        return "failure", f"{name} pruned its state with data that is not JSON: {describe_exception(error, redact)}"
+        described = describe_exception(error, Redactor(protected))
+        return "failure", f"{node_class.__name__} pruned its state with data that is not JSON: {described}"
