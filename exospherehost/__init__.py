@@ -13,7 +13,8 @@ def _module_of(name: str) -> str | None:
 
         stub = files(__name__).joinpath("__init__.pyi").read_text(encoding="utf-8")
         listed = re.findall(r"^from (\S+) import (\w+) as \2$", stub, re.MULTILINE)
-        _modules.update((name, module) for module, name in listed)
+        # In one step: another thread finds the table empty or whole, never with a part of the names.
+        _modules.update({name: module for module, name in listed})
     return _modules.get(name)
 
 
@@ -21,8 +22,9 @@ def __getattr__(name: str) -> object:
     from importlib import import_module  # noqa: PLC0415 - not needed until a name is used
 
     value: object
-    if (module := _module_of("VERSION" if name == "__version__" else name)) is not None:
-        value = getattr(import_module(module), "VERSION" if name == "__version__" else name)
+    listed = "VERSION" if name == "__version__" else name
+    if (module := _module_of(listed)) is not None:
+        value = getattr(import_module(module), listed)
     elif name == "__all__":
         value = sorted(_modules, key=lambda each: (not each.isupper(), each))
     else:

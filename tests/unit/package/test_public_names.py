@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 import exospherehost
-from exospherehost import BaseNode, Runtime, StateManager
+from exospherehost import BaseNode, Runtime, StateManager, TriggerState
 
 PUBLISHED = {
     "VERSION",
@@ -42,6 +47,25 @@ def test_published_and_documented_names_are_there() -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(exospherehost, "Nonsense")
+
+
+def test_thread_finds_every_name_while_another_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    findall = re.findall
+    found: list[object] = []
+
+    def listed_slowly(pattern: str, text: str, flags: int) -> Iterator[tuple[str, str]]:
+        monkeypatch.setattr(re, "findall", findall)
+        first, *others = findall(pattern, text, flags)
+        yield first
+        with ThreadPoolExecutor(1) as another:
+            found.extend(another.map(exospherehost.__getattr__, exospherehost.__all__, timeout=30))
+        yield from others
+
+    monkeypatch.setattr(exospherehost, "_modules", {})
+    monkeypatch.setattr(re, "findall", listed_slowly)
+
+    assert exospherehost.__getattr__("TriggerState") is TriggerState
+    assert found == [getattr(exospherehost, name) for name in exospherehost.__all__]
 
 
 def test_star_import_gives_them() -> None:
