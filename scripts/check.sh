@@ -51,6 +51,7 @@ check "kubernetes-validate, newest" manifests 1.37.0
 check "node tools" node_tools
 check "pyright" node_modules/.bin/pyright --pythonpath "$python"
 check "redocly" spec_lint
+check "dashboard" scripts/dashboard.sh --check
 check "dclint" node_modules/.bin/dclint --config deploy/.dclintrc.yaml --max-warnings 0 deploy/compose.yaml
 
 if [ "${#failed[@]}" -gt 0 ]; then

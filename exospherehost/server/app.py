@@ -14,6 +14,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exospherehost.dashboard import DASHBOARD_PATH, Dashboard
 from exospherehost.server.background import connect_news, running, scheduled_work
 from exospherehost.server.database_lock import hold_database
 from exospherehost.server.domain.clock import Clock, SystemClock
@@ -23,9 +24,11 @@ from exospherehost.server.http.middleware import Edge, with_cross_origin_rules
 from exospherehost.server.http.monitoring import METRICS_PATH, OPEN, READY_PATH, MetricsPage, Ready, measure_loop_lag
 from exospherehost.server.http.routes import build_routes
 from exospherehost.server.http.served_document import full_document, offered_document
+from exospherehost.server.http.session_routes import SESSION_PATH, SessionEndpoint
 from exospherehost.server.observability.access_log import AccessLog
 from exospherehost.server.observability.metrics import Metrics
 from exospherehost.server.security.access import Access
+from exospherehost.server.security.sessions import Sessions
 from exospherehost.server.service.context import Context
 from exospherehost.server.service.service import Service
 from exospherehost.server.settings import ServerSettings
@@ -46,6 +49,7 @@ def create_app(
     random_number: Callable[[], float] = random.random,
     draining: threading.Event | None = None,
     stopping: asyncio.Event | None = None,
+    sessions: Sessions | None = None,
 ) -> ASGIApp:
     """Return the state manager as an ASGI application.
 
@@ -59,10 +63,13 @@ def create_app(
             everything else goes on.
         stopping: Set by the caller, on the event loop, just before the stop: requests that wait for states are then
             answered at once, streams of events end, and each response is the last of its connection.
+        sessions: The dashboard's sessions and links, for a caller that makes links; its own by default.
     """
     draining, stopping = draining or threading.Event(), stopping or asyncio.Event()
     metrics = Metrics(database="sqlite" if postgresql_url(settings.database) is None else "postgresql")
-    application = _Application(settings, clock or SystemClock(), random_number, metrics, draining, stopping)
+    clock = clock or SystemClock()
+    sessions = sessions or Sessions(clock)
+    application = _Application(settings, clock, random_number, metrics, draining, stopping, sessions)
     edge = Edge(
         application,
         templates=application.templates,
@@ -84,12 +91,14 @@ class _Application:
         metrics: Metrics,
         draining: threading.Event,
         stopping: asyncio.Event,
+        sessions: Sessions,
     ) -> None:
         self.templates: dict[Any, str] = {}
         self._settings = settings
         self._metrics = metrics
         self._draining = draining
         self._stopping = stopping
+        self._sessions = sessions
         self._clock = clock
         self._random_number = random_number
         self._router = Router(default=self._unrouted, redirect_slashes=False, lifespan=self._lifespan)
@@ -103,7 +112,7 @@ class _Application:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
         async with self._open_service() as (store, service):
-            authenticator = Authenticator(self._settings.api_key, store, self._clock)
+            authenticator = Authenticator(self._settings.api_key, store, self._clock, self._sessions)
             self._route(await self._routes(store, service, authenticator))
             work = {
                 **scheduled_work(store, service, self._clock, self._settings.keep_runs),
@@ -170,6 +179,7 @@ class _Application:
                 largest_body=settings.largest_body,
             ),
             *_document_routes(settings),
+            *(_dashboard_routes(authenticator, self._sessions) if settings.ui else ()),
             Route(READY_PATH, Ready(store, await asyncio.to_thread(revisions), self._is_leaving)),
             Route(METRICS_PATH, metrics_page),
         ]
@@ -206,6 +216,24 @@ async def _refusal_of_metrics(authenticator: Authenticator, scope: Scope) -> ASG
     return responses.refusal(403, "The metrics cover every namespace: use an API key for all of them")
 
 
+def _dashboard_routes(authenticator: Authenticator, sessions: Sessions) -> list[BaseRoute]:
+    """Return the routes of the dashboard; the server's own address leads there."""
+    page = Dashboard()
+    not_allowed = responses.method_not_allowed(["GET"])
+
+    class LeadsThere:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            there = responses.redirect(_address(scope, f"{DASHBOARD_PATH}/"))
+            await (there if scope["method"] == "GET" else not_allowed)(scope, receive, send)
+
+    return [
+        Route("/", LeadsThere()),
+        Route(SESSION_PATH, SessionEndpoint(authenticator, sessions)),
+        Route(DASHBOARD_PATH, LeadsThere()),
+        Route(f"{DASHBOARD_PATH}/{{path:path}}", page),
+    ]
+
+
 def _document_routes(settings: ServerSettings) -> list[BaseRoute]:
     """Return the routes of the OpenAPI document, and of the pages where FastAPI services show theirs."""
     body = json.dumps(offered_document(full_document(), settings.extensions)).encode("ascii")
@@ -218,7 +246,7 @@ def _document_routes(settings: ServerSettings) -> list[BaseRoute]:
 
     class LeadsThere:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            there = responses.redirect(_address(scope, _DOCUMENT_PATH))
+            there = responses.redirect(_address(scope, f"{DASHBOARD_PATH}/api" if settings.ui else _DOCUMENT_PATH))
             await (there if scope["method"] == "GET" else not_allowed)(scope, receive, send)
 
     return [Route(_DOCUMENT_PATH, Document()), *(Route(path, LeadsThere()) for path in _DOCUMENT_PAGES)]

@@ -10,11 +10,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from exospherehost.server.domain.clock import Clock
+from exospherehost.dashboard import DASHBOARD_PATH
+from exospherehost.server.domain.clock import Clock, SystemClock
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.http.connection_limits import allow_open_files
 from exospherehost.server.http.monitoring import METRICS_PATH
 from exospherehost.server.listening import address_of, listen
+from exospherehost.server.security.api_keys import digest
+from exospherehost.server.security.sessions import Sessions
 from exospherehost.server.settings import ServerSettings
 from exospherehost.server.uvicorn_server import Server
 
@@ -23,7 +26,9 @@ _LINGER_SECONDS = 1.0
 _START_SECONDS = 60.0
 
 
-def serve(settings: ServerSettings, *, started: Callable[[str], None] | None = None) -> None:
+def serve(
+    settings: ServerSettings, *, started: Callable[[str], None] | None = None, sessions: Sessions | None = None
+) -> None:
     """Run the server until SIGINT or SIGTERM, finish the requests under way, and return.
 
     SIGHUP reloads the TLS files.
@@ -31,6 +36,7 @@ def serve(settings: ServerSettings, *, started: Callable[[str], None] | None = N
     Args:
         settings: The server's settings; port 0 takes a free port.
         started: Called with the server's address once it answers.
+        sessions: The dashboard's sessions and links, for a caller that makes links; its own by default.
 
     Raises:
         StartupError: The address is taken, the database cannot be opened or is in use, or a key is malformed.
@@ -38,7 +44,7 @@ def serve(settings: ServerSettings, *, started: Callable[[str], None] | None = N
     allow_open_files()
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(contextlib.closing(listener)) for listener in listen(settings)]
-        server = Server(settings, None, linger=_LINGER_SECONDS)
+        server = Server(settings, None, linger=_LINGER_SECONDS, sessions=sessions)
         address = address_of(settings, listeners[0].getsockname()[1])
 
         def ready() -> None:
@@ -49,6 +55,18 @@ def serve(settings: ServerSettings, *, started: Callable[[str], None] | None = N
         server.when_started(ready)
         server.run_on(listeners)
         server.raise_startup_error()
+
+
+def sign_in_link(url: str, api_key: str, sessions: Sessions) -> str:
+    """Return a link that signs in to the dashboard once, within five minutes, with a key's rights.
+
+    Args:
+        url: The server's address.
+        api_key: The key.
+        sessions: The server's sessions and links.
+    """
+    # In the fragment, which browsers keep to themselves.
+    return f"{url}{DASHBOARD_PATH}/#link={sessions.make_link_token(digest(api_key.encode('ascii')))}"
 
 
 def _freeze_memory() -> None:
@@ -69,6 +87,7 @@ class ServerThread:
 
     def __init__(self, settings: ServerSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
+        self._sessions = Sessions(clock or SystemClock())
         self._clock = clock
         self._listeners: list[socket.socket] = []
         self._server: Server | None = None
@@ -94,6 +113,10 @@ class ServerThread:
         """The API key to send."""
         return self._settings.api_key
 
+    def sign_in_link(self) -> str:
+        """Return a link that signs in to the dashboard once, within five minutes, with all rights."""
+        return sign_in_link(self.url, self.api_key, self._sessions)
+
     def start(self) -> Self:
         """Start the server, and return when it answers.
 
@@ -104,7 +127,7 @@ class ServerThread:
             raise RuntimeError("the server has been started before")
         self._listeners = listen(self._settings)
         try:
-            self._server = server = Server(self._settings, self._clock)
+            self._server = server = Server(self._settings, self._clock, sessions=self._sessions)
         except StartupError:
             for listener in self._listeners:
                 listener.close()

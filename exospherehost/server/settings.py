@@ -84,6 +84,7 @@ class ServerSettings:
         migrate: Whether to make or upgrade the database's schema at the start; None does so for a file, and not for
             PostgreSQL.
         writers: How many transactions write at once on PostgreSQL.
+        ui: Whether to serve the dashboard at ``/ui``.
     """
 
     api_key: str = field(repr=False)
@@ -108,6 +109,7 @@ class ServerSettings:
     synchronous: str = SYNCHRONOUS[0]
     migrate: bool | None = None
     writers: int = DEFAULT_WRITERS
+    ui: bool = False
 
     def __post_init__(self) -> None:
         if self.keep_runs is not None and self.keep_runs <= timedelta(0):

@@ -23,6 +23,7 @@ from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.http.connection_limits import bounded_protocol
 from exospherehost.server.http.monitoring import OPEN
 from exospherehost.server.listening import BACKLOG
+from exospherehost.server.security.sessions import Sessions
 from exospherehost.server.security.tls import ReloadableTls
 from exospherehost.server.settings import ServerSettings
 
@@ -57,16 +58,26 @@ class Server(uvicorn.Server):
         settings: The server's settings.
         clock: The server's clock; the machine's by default.
         linger: Seconds for which idle connections stay open at the stop.
+        sessions: The dashboard's sessions and links, for a caller that makes links; its own by default.
     """
 
-    def __init__(self, settings: ServerSettings, clock: Clock | None, *, linger: float = 0.0) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        clock: Clock | None,
+        *,
+        linger: float = 0.0,
+        sessions: Sessions | None = None,
+    ) -> None:
         self._draining = threading.Event()
         self._stopping = asyncio.Event()
         self._drain_delay = settings.drain_delay
         self._drained_at = 0.0
         self._linger = linger
         self._metrics_port: int | None = None
-        self._application = create_app(settings, clock=clock, draining=self._draining, stopping=self._stopping)
+        self._application = create_app(
+            settings, clock=clock, draining=self._draining, stopping=self._stopping, sessions=sessions
+        )
         self._failure: BaseException | None = None
         self._notify: Callable[[], None] | None = None
         self._tls = None if settings.tls is None else ReloadableTls(settings.tls)

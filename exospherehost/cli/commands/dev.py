@@ -16,6 +16,7 @@ from rich.console import Console
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE
 from exospherehost.cli.console.connection_hint import connection_hint
 from exospherehost.cli.console.counts import counted
+from exospherehost.cli.console.dashboard_hint import dashboard_hint, is_terminal
 from exospherehost.cli.console.database_folder import create_database_folder
 from exospherehost.cli.console.plain_errors import plain_errors
 from exospherehost.cli.console.program_logging import configure_logging
@@ -54,10 +55,19 @@ from exospherehost_client.errors import ApiError
 @click.option(
     "--fail", is_flag=True, help="Exit with status 1 if a run failed, although the script ended with status 0."
 )
+@click.option("--ui/--no-ui", default=True, help="Whether to serve the dashboard at /ui. Default: yes.")
 @click.argument("script", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def dev(context: click.Context, database: str | None, script: Path, arguments: tuple[str, ...], *, fail: bool) -> None:
+def dev(
+    context: click.Context,
+    database: str | None,
+    script: Path,
+    arguments: tuple[str, ...],
+    *,
+    fail: bool,
+    ui: bool,
+) -> None:
     """Run SCRIPT with a state manager of its own, then show its runs.
 
     The script finds the service in the variables EXOSPHERE_STATE_MANAGER_URI and EXOSPHERE_API_KEY. Standard input
@@ -72,14 +82,17 @@ def dev(context: click.Context, database: str | None, script: Path, arguments: t
     with (
         plain_errors(),
         _database_or_temporary(database) as place,
-        ServerThread(_settings(place)) as server,
+        ServerThread(_settings(place, ui=ui)) as server,
         _client(server) as client,
     ):
         click.echo(
             f"State manager: {server.url} ({kept}); Ctrl-C ends it.\n"
-            f"To use it from another terminal:\n{connection_hint(server.url, server.api_key)}\n",
+            f"To use it from another terminal:\n{connection_hint(server.url, server.api_key)}",
             err=True,
         )
+        if ui:
+            click.echo(dashboard_hint(server.url, server.sign_in_link, is_terminal=is_terminal(err=True)), err=True)
+        click.echo(err=True)
         earlier = earlier_runs(client)
         status = Script(script, arguments, _environment_for_script(server)).run()
         failure = _show_runs(client, earlier)
@@ -110,7 +123,7 @@ def _database_or_temporary(database: str | None) -> Generator[str, None, None]:
         yield str(Path(folder) / DEFAULT_DATABASE)
 
 
-def _settings(database: str) -> ServerSettings:
+def _settings(database: str, *, ui: bool) -> ServerSettings:
     environment = read_environment()
     return ServerSettings(
         api_key=load_or_create_api_key(beside(database, API_KEY_SUFFIX)),
@@ -118,6 +131,7 @@ def _settings(database: str) -> ServerSettings:
         port=0,
         secrets_key=environment.secrets_key,
         older_secrets_keys=environment.older_secrets_keys,
+        ui=ui,
     )
 
 

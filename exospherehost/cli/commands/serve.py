@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,15 +12,19 @@ import click
 
 from exospherehost._config import KEY_VARIABLE
 from exospherehost.cli.console.connection_hint import connection_hint
+from exospherehost.cli.console.dashboard_hint import dashboard_hint, is_terminal
 from exospherehost.cli.console.database_folder import create_database_folder
 from exospherehost.cli.console.plain_errors import plain_errors
 from exospherehost.cli.console.program_logging import configure_logging, write_access_log
 from exospherehost.cli.options.database import API_KEY_SUFFIX
 from exospherehost.cli.options.durations import duration
+from exospherehost.server.domain.clock import SystemClock
 from exospherehost.server.observability.access_log import AccessLogForm
+from exospherehost.server.security.sessions import Sessions
 from exospherehost.server.security.tls import PASSWORD_VARIABLE as TLS_PASSWORD_VARIABLE
 from exospherehost.server.security.tls import TlsFiles
 from exospherehost.server.serving import serve as run_server
+from exospherehost.server.serving import sign_in_link
 from exospherehost.server.settings import (
     DEFAULT_DATABASE,
     DEFAULT_HOST,
@@ -134,6 +139,11 @@ from exospherehost.server.storage.sql.database_url import postgresql_url, shown
     type=click.Choice(SYNCHRONOUS),
     help="On SQLite, whether an answered write survives a power cut (full) or only a crash of the program (normal).",
 )
+@click.option(
+    "--ui/--no-ui",
+    default=True,
+    help="Whether to serve the dashboard at /ui. Default: yes.",
+)
 def serve(**options: Any) -> None:
     """Run the state manager until Ctrl-C or SIGTERM, which end it with status 0.
 
@@ -145,6 +155,7 @@ def serve(**options: Any) -> None:
         write_access_log()
     with plain_errors():
         settings, own_key = given.settings()
+        sessions = Sessions(SystemClock())
 
         def announce(url: str) -> None:
             # Standard output may belong to the access log alone.
@@ -153,8 +164,11 @@ def serve(**options: Any) -> None:
             click.echo("To use it from another terminal:", err=apart)
             # Only a key that was created here is shown: the user keeps their own.
             click.echo(connection_hint(url, None if own_key else settings.api_key), err=apart)
+            if settings.ui:
+                link = partial(sign_in_link, url, settings.api_key, sessions)
+                click.echo(dashboard_hint(url, link, is_terminal=is_terminal(err=apart)), err=apart)
 
-        run_server(settings, started=announce)
+        run_server(settings, started=announce, sessions=sessions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +191,7 @@ class ServeOptions:
     forwarded_allow_ips: str
     keep_runs: timedelta | None
     synchronous: str
+    ui: bool
 
     def settings(self) -> tuple[ServerSettings, bool]:
         """Return the server's settings, and whether its API key is the user's own.
@@ -214,6 +229,7 @@ class ServeOptions:
             keep_runs=self.keep_runs,
             synchronous=self.synchronous,
             migrate=self.migrate,
+            ui=self.ui,
         )
         return settings, own_key is not None
 

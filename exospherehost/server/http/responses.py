@@ -67,6 +67,7 @@ def refusal(status: int, detail: str, headers: Sequence[Header] = ()) -> JsonRes
 
 not_found: ASGIApp = refusal(404, "Not Found")
 unauthorized: ASGIApp = refusal(401, "Invalid API key")
+session_over: ASGIApp = refusal(401, "This session is over: sign in again")
 server_error: ASGIApp = JsonResponse(
     500, json.dumps({"success": False, "detail": "The service failed; its log says why"}).encode("ascii")
 )

@@ -1,0 +1,66 @@
+// The session: a token in the place of the key. It lives in sessionStorage, so a tab's end is its end; the key is
+// sent once to get it and kept nowhere.
+import { signal } from "@preact/signals";
+import { detailOf } from "./errors";
+
+export interface Session {
+  session: string;
+  expires_at: string;
+  /** The namespaces that it is for; null for all. */
+  namespaces: string[] | null;
+}
+
+const STORED_AS = "exospherehost.session";
+const PATH = "/ui/session";
+export const SESSION_HEADER = "x-exosphere-session";
+
+export const session = signal<Session | null>(read());
+/** Why there is no session any longer, for the page of the sign-in. */
+export const signedOutBecause = signal("");
+
+function read(): Session | null {
+  try {
+    return JSON.parse(sessionStorage.getItem(STORED_AS) ?? "null") as Session | null;
+  } catch {
+    return null;
+  }
+}
+
+function keep(found: Session | null): void {
+  session.value = found;
+  if (found) sessionStorage.setItem(STORED_AS, JSON.stringify(found));
+  else sessionStorage.removeItem(STORED_AS);
+}
+
+async function open(init: RequestInit): Promise<void> {
+  const response = await fetch(PATH, { method: "POST", cache: "no-store", ...init });
+  if (!response.ok) throw new Error(await detailOf(response));
+  signedOutBecause.value = "";
+  keep((await response.json()) as Session);
+}
+
+export function signInWithKey(key: string): Promise<void> {
+  return open({ headers: { "x-api-key": key } });
+}
+
+export function signInWithLink(link: string): Promise<void> {
+  return open({ headers: { "content-type": "application/json" }, body: JSON.stringify({ link }) });
+}
+
+/** Takes a link's token out of the address, so that neither history nor a copied address holds it. */
+export function takeLink(): string | null {
+  const match = /^#link=([\w-]+)$/.exec(location.hash);
+  if (location.hash.startsWith("#link=")) history.replaceState(null, "", location.pathname + location.search);
+  return match?.[1] ?? null;
+}
+
+export function forget(because: string): void {
+  signedOutBecause.value = because;
+  keep(null);
+}
+
+export async function signOut(): Promise<void> {
+  const token = session.value?.session;
+  forget("");
+  if (token) await fetch(PATH, { method: "DELETE", headers: { [SESSION_HEADER]: token } }).catch(() => undefined);
+}
