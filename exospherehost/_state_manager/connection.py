@@ -30,6 +30,11 @@ class ServiceConnection:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(namespace={self._settings.namespace!r})"
 
+    @property
+    def namespace(self) -> str:
+        """The namespace that the calls are about."""
+        return self._settings.namespace
+
     async def __aenter__(self) -> Self:
         if self._session is not None:
             raise RuntimeError("this object is open already; make another one, or leave the first block")

@@ -1,4 +1,4 @@
-"""The command line: `exospherehost serve`, `dev`, `run`, `db` and `keys`."""
+"""The command line, `exospherehost`."""
 
 import sys
 

@@ -80,7 +80,7 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, value: bool) 
 cli = LazyGroup(
     name="exospherehost",
     context_settings=_SETTINGS,
-    help="Run ExosphereHost state managers and runtimes on this machine.",
+    help="Run ExosphereHost state managers and runtimes, and see and steer what they run.",
     params=[
         click.Option(
             ["--version"],
@@ -92,6 +92,8 @@ cli = LazyGroup(
         )
     ],
     places={
+        "login": Place("profiles", "login", "Keep a service and its key in a profile."),
+        "trigger": Place("trigger", "trigger", "Start a run of a graph."),
         "dev": Place("dev", "dev", "Run a script with a state manager of its own, then show its runs."),
         "run": Place("run", "run", "Run a runtime until Ctrl-C or SIGTERM."),
         "serve": Place("serve", "serve", "Run the state manager until Ctrl-C or SIGTERM."),
@@ -125,6 +127,94 @@ cli.add_command(
             "create": Place("keys", "create", "Create a key and print it, the only time that it is shown."),
             "list": Place("keys", "list_", "List the keys, revoked and expired ones too."),
             "revoke": Place("keys", "revoke", "Revoke a key: it stops working on every server, without a restart."),
+        },
+    )
+)
+cli.add_command(
+    LazyGroup(
+        name="graphs",
+        context_settings=_SETTINGS,
+        help="Store, show, compare, draw and delete graphs.",
+        places={
+            "apply": Place(
+                "graph_files", "apply", "Store the graphs of YAML or JSON files, and wait until they are VALID."
+            ),
+            "delete": Place(
+                "graphs",
+                "delete",
+                "Delete a graph: its schedules end, and its running runs are cancelled.",
+            ),
+            "diff": Place(
+                "graph_files",
+                "diff",
+                "Show how the graphs of files differ from the stored ones; the exit status is 1 if one does.",
+            ),
+            "draw": Place("graphs", "draw", "Draw a graph."),
+            "export": Place(
+                "graphs", "export", "Print a graph as a file for `graphs apply`; of secrets it has the names alone."
+            ),
+            "list": Place("graphs", "list_", "List the graphs of a namespace."),
+            "show": Place("graphs", "show_", "Show a graph: its nodes as a tree, and its validation."),
+        },
+    )
+)
+cli.add_command(
+    LazyGroup(
+        name="runs",
+        context_settings=_SETTINGS,
+        help="List, show, follow, cancel and retry runs.",
+        places={
+            "cancel": Place("run_steering", "cancel", "Cancel runs: their waiting and running states are pruned."),
+            "errors": Place("runs", "errors", "Show the errors of a run's states that failed for good."),
+            "list": Place("runs", "list_", "List runs, newest first."),
+            "retry": Place("run_steering", "retry", "Try the failed states of runs again."),
+            "show": Place("runs", "show_", "Show a run as a tree of its states."),
+            "wait": Place("run_following", "wait", "Wait until a run has ended, in silence."),
+            "watch": Place("run_following", "watch", "Watch a run until it ends, with its states by node and status."),
+        },
+    )
+)
+cli.add_command(
+    LazyGroup(
+        name="states",
+        context_settings=_SETTINGS,
+        help="Show and retry states.",
+        places={
+            "retry": Place("states", "retry", "Execute a state again: a new state takes its place."),
+            "show": Place("states", "show_", "Show a state in full: inputs, outputs, error, parents and times."),
+        },
+    )
+)
+cli.add_command(
+    LazyGroup(
+        name="nodes",
+        context_settings=_SETTINGS,
+        help="List and show the nodes that runtimes have registered.",
+        places={
+            "list": Place("nodes", "list_", "List the nodes that runtimes have registered."),
+            "show": Place("nodes", "show_", "Show a node: its inputs, outputs and secrets, and who registered it."),
+        },
+    )
+)
+cli.add_command(
+    LazyGroup(
+        name="namespaces",
+        context_settings=_SETTINGS,
+        help="List namespaces.",
+        places={"list": Place("nodes", "list_namespaces_", "List the namespaces that the key may use.")},
+    )
+)
+cli.add_command(
+    LazyGroup(
+        name="profiles",
+        context_settings=_SETTINGS,
+        help="List, choose and delete the services to which you have signed in.",
+        places={
+            "delete": Place(
+                "profiles", "delete", "Delete a profile and its key from this machine; the key itself goes on working."
+            ),
+            "list": Place("profiles", "list_", "List the profiles, without their keys."),
+            "use": Place("profiles", "use", "Make a profile the current one."),
         },
     )
 )

@@ -193,7 +193,10 @@ def test_every_variable_that_it_names_is_read() -> None:
     read = set(re.findall(r'"((?:EXOSPHERE_[A-Z_]+|CORS_ORIGINS))"', _sources()))
 
     assert variables(README)
-    assert variables("\n".join([README, *DOCS.values()])) - read == set()
+    # The rest of such a name is a user's, as of a secret.
+    beginnings = tuple(name for name in read if name.endswith("_"))
+    named = variables("\n".join([README, *DOCS.values()])) - read
+    assert {name for name in named if not name.startswith(beginnings)} == set()
 
 
 def test_every_variable_of_the_sdk_is_named() -> None:

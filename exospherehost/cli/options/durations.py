@@ -11,6 +11,11 @@ _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+def duration_option(_context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
+    """Read the value of an option that takes a duration; the callback of the option."""
+    return None if value is None else duration(value)
+
+
 def duration(text: str) -> timedelta:
     """Read a whole number above 0 with a unit: seconds, minutes, hours, days or weeks, as in 90s, 15m, 12h, 30d, 4w.
 

@@ -64,8 +64,8 @@ MAY_USE: dict[str, set[str]] = {
         "cli/programs/",
     },
     "cli/options/": {*GROUND, "server/"},
-    "cli/console/": {*GROUND, "_runtime/", "_state_manager/", "server/", "cli/options/"},
-    "cli/programs/": {*GROUND, "_runtime/", "_state_manager/", "server/", "cli/options/"},
+    "cli/console/": {*GROUND, "_runtime/", "_state_manager/", "server/", "cli/options/", "cli/programs/"},
+    "cli/programs/": {*GROUND, "_graphs/", "_rules/", "_runtime/", "_state_manager/", "server/", "cli/options/"},
     "cli/app.py": {"cli/commands/", "cli/console/"},
     "cli/": {"cli/app.py", "cli/console/"},
 }
