@@ -19,10 +19,6 @@ class OutputError(Exception):
     """What `execute` returned is not what the node declares; the text can be reported as it is."""
 
 
-class DumpedOutputs(list[dict[str, Any]]):
-    """Outputs that have been dumped already, in the process of their node."""
-
-
 class OutputDumper:
     """Dumps what `execute` returns.
 
@@ -52,8 +48,6 @@ class OutputDumper:
         """
         if result is None:
             return []
-        if isinstance(result, DumpedOutputs):
-            return result
         items = cast("Sequence[Any]", result) if isinstance(result, list | tuple) else (result,)
         return [self._dumped(output) for output in items]
 

@@ -9,12 +9,12 @@ import logging
 import threading
 import time
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
-from exospherehost._nodes.node import BaseNode
+from exospherehost._nodes.node import BaseNode, NodeContext
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
 from exospherehost._runtime.own_tasks import abandon, start_own_task
 
@@ -84,25 +84,46 @@ class NodeRunner:
         if self._processes is not None:
             await self._processes.stop()
 
-    def call(self, node: BaseNode, on_blocked: OnBlocked, protected: Sequence[str]) -> Awaitable[Any]:
-        """Call a node's `execute` as its settings say; what it returns is to be awaited.
+    def call(self, node: BaseNode, on_blocked: OnBlocked) -> Awaitable[Any]:
+        """Call a node's `execute` in this process as its settings say; what it returns is to be awaited.
 
         Args:
             node: the node, with its inputs, secrets and context.
             on_blocked: told how long a step of it kept the event loop, in seconds, where that was long.
-            protected: values that must not leave the node's process in a text.
 
         Raises:
             TimedOut: it ran longer than its timeout.
-            ProcessFailure: it ran in a process and failed there.
             BaseException: whatever else it lets out.
         """
-        execution = node.execution
-        if self._processes is not None and execution.kind == "process":
-            return self._processes.call(node, protected)
-        if execution.timeout is None:
+        timeout = node.execution.timeout
+        if timeout is None:
             return self._here(node, on_blocked)
-        return self._limited(node, on_blocked, execution.timeout)
+        return self._limited(node, on_blocked, timeout)
+
+    async def call_in_process(
+        self,
+        node: type[BaseNode],
+        inputs: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        context: NodeContext,
+        protected: Sequence[str],
+    ) -> list[dict[str, Any]]:
+        """Make a node in a process, call its `execute` there, and return its outputs.
+
+        Args:
+            node: the node's class.
+            inputs: the state's inputs, as the service sent them.
+            secrets: the state's secrets, likewise.
+            context: the state's context.
+            protected: values that must not leave the node's process in a text.
+
+        Raises:
+            ProcessFailure: it failed there.
+            ProcessTimeout: it ran longer than its timeout.
+            PruneSignal: it raised that; ReQueueAfterSignal likewise.
+        """
+        assert self._processes is not None  # noqa: S101 - there are processes wherever such a node is
+        return await self._processes.call(node, inputs, secrets, context, protected)
 
     async def _limited(self, node: BaseNode, on_blocked: OnBlocked, seconds: float) -> Any:
         """Call a node in this process, in a task of its own: cancelled when its time is over, and then left alone."""

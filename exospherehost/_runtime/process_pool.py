@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib
 import inspect
 import json
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime, timedelta
 from multiprocessing.context import SpawnContext, SpawnProcess
+from operator import attrgetter
 from typing import Any
 
 from pebble import ProcessExpired
 from pebble import ProcessPool as PebblePool
-from pydantic import BaseModel
 
 from exospherehost._nodes.node import BaseNode, NodeContext
 from exospherehost._nodes.node_models import names_of_models
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
 from exospherehost._redaction import Redactor, describe_exception, describe_refusal
-from exospherehost._runtime.node_outputs import DumpedOutputs, OutputDumper, OutputError
+from exospherehost._runtime.node_outputs import OutputError
+from exospherehost._runtime.prepared_node import PreparedNode, StateError
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +62,28 @@ class ProcessPool:
             pool.stop()  # type: ignore[no-untyped-call]
             await asyncio.to_thread(pool.join)
 
-    async def call(self, node: BaseNode, protected: Sequence[str]) -> Any:
-        """Call a node's `execute` in a process; cancelling this kills it.
+    async def call(
+        self,
+        node: type[BaseNode],
+        inputs: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        context: NodeContext,
+        protected: Sequence[str],
+    ) -> list[dict[str, Any]]:
+        """Make a node in a process and call its `execute` there; cancelling this kills the process.
 
-        Its timeout counts from the moment in which a process has begun with it.
+        The node is named, and all else is JSON: the process imports the class and validates into its models. The
+        timeout counts from the moment in which a process has begun with it.
+
+        Args:
+            node: the node's class.
+            inputs: the state's inputs.
+            secrets: the state's secrets.
+            context: the state's context; its `shared` and `deadline` stay here.
+            protected: values that must not leave the process in a text.
+
+        Returns:
+            The outputs, as JSON has them.
 
         Raises:
             ProcessFailure: it failed there.
@@ -71,8 +92,8 @@ class ProcessPool:
         """
         timeout = node.execution.timeout
         # What the runtime's nodes share lives in this process alone.
-        context = node.context._replace(shared=None)
-        arguments = [type(node), node.inputs, node.secrets, context, tuple(protected)]
+        facts = context._replace(shared=None, deadline=None)._asdict()
+        arguments = [node.__module__, node.__qualname__, json.dumps([inputs, secrets, facts, list(protected)])]
         try:
             try:
                 kind, value = await asyncio.wrap_future(self._schedule(_execute, arguments, timeout))
@@ -81,12 +102,12 @@ class ProcessPool:
                 kind, value = await asyncio.wrap_future(self._schedule(_execute, arguments, timeout))
         except ProcessExpired as error:
             raise ProcessFailure(
-                f"the process of {type(node).__name__} ended with status {error.exitcode}, before execute returned: "
+                f"the process of {node.__name__} ended with status {error.exitcode}, before execute returned: "
                 "it was killed, ran out of memory, or left by os._exit"
             ) from None
         except BrokenProcessPool:
             raise ProcessFailure(
-                f"the process of {type(node).__name__} ended twice before execute was known to have begun: "
+                f"the process of {node.__name__} ended twice before execute was known to have begun: "
                 "it was killed, ran out of memory, or left by os._exit"
             ) from None
         except TimeoutError:
@@ -97,7 +118,8 @@ class ProcessPool:
             raise PruneSignal(json.loads(value))
         if kind == "requeue":
             raise ReQueueAfterSignal(timedelta(milliseconds=int(value)))
-        return DumpedOutputs(json.loads(value))
+        outputs: list[dict[str, Any]] = json.loads(value)
+        return outputs
 
     def _schedule(
         self, function: Callable[..., Any], args: Sequence[Any] = (), timeout: float | None = None
@@ -147,25 +169,27 @@ def _nothing() -> None:
     """Show that a process has started."""
 
 
-def _execute(
-    node_class: type[BaseNode],
-    inputs: BaseModel,
-    secrets: BaseModel,
-    context: NodeContext,
-    protected: Sequence[str],
-) -> tuple[str, str]:
+def _execute(module: str, name: str, arguments: str) -> tuple[str, str]:
     """Execute a node in the process that runs this; what became of it is text, which any process can read."""
-    timeout = node_class.execution.timeout
+    inputs, secrets, facts, protected = json.loads(arguments)
     try:
-        node = node_class()
-        node.inputs, node.secrets, node.context = inputs, secrets, context
-        if timeout is not None:
-            node.context = context._replace(deadline=datetime.now(UTC) + timedelta(seconds=timeout))
+        node_class = attrgetter(name)(importlib.import_module(module))
+        prepared = _prepared(node_class)
+    except BaseException as raised:  # noqa: BLE001 - the user's module may raise anything
+        described = describe_exception(raised, Redactor(protected))
+        return "failure", f"{name} cannot be imported from {module} in a process of its own: {described}"
+    try:
+        node = prepared.make()
+        prepared.set_inputs(node, inputs)
+        prepared.set_secrets(node, secrets)
+        node.context = NodeContext(**facts)
+        if prepared.timeout is not None:
+            node.context = node.context._replace(deadline=datetime.now(UTC) + timedelta(seconds=prepared.timeout))
         result: Any = node.execute()
         if inspect.iscoroutine(result):
             result = asyncio.run(result)
-        return "result", json.dumps(OutputDumper(node_class)(result))
-    except OutputError as error:
+        return "result", json.dumps(prepared.dumped(result))
+    except (StateError, OutputError) as error:
         return "failure", describe_refusal(error, Redactor(protected))
     except BaseException as raised:  # noqa: BLE001 - whatever a node lets out is its state's error
         lone = lone_signal(raised)
@@ -174,6 +198,11 @@ def _execute(
         if isinstance(lone, PruneSignal):
             return _pruned(node_class, lone, protected)
         return "failure", describe_exception(raised, Redactor(protected), names_of_models(node_class))
+
+
+@functools.cache
+def _prepared(node_class: type[BaseNode]) -> PreparedNode:
+    return PreparedNode(node_class)
 
 
 def _pruned(node_class: type[BaseNode], raised: PruneSignal, protected: Sequence[str]) -> tuple[str, str]:

@@ -12,14 +12,15 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from exospherehost._errors import APIError
-from exospherehost._nodes.node import BaseNode, NodeContext, declares_secrets
-from exospherehost._nodes.node_models import names_of_models, protect
+from exospherehost._nodes.node import BaseNode, NodeContext
+from exospherehost._nodes.node_models import names_of_models
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
-from exospherehost._redaction import Redactor, describe_exception, describe_refusal, validated
+from exospherehost._redaction import Redactor, describe_exception, describe_refusal
 from exospherehost._runtime import outcomes
-from exospherehost._runtime.node_outputs import OutputDumper, OutputError
+from exospherehost._runtime.node_outputs import OutputError
 from exospherehost._runtime.node_runner import NodeRunner, TimedOut
 from exospherehost._runtime.outcomes import Outcome, log_fields
+from exospherehost._runtime.prepared_node import PreparedNode, StateError
 from exospherehost._runtime.process_pool import ProcessFailure, ProcessTimeout
 from exospherehost._runtime.secret_reader import SecretReader
 from exospherehost._transport.session import Session
@@ -33,43 +34,6 @@ _END_OF_TIMED_OUT = {
     "thread": "; it goes on in its thread, which cannot be stopped, and its result is dropped",
     "process": ", and its process was killed",
 }
-_ADVICE_FOR_INPUTS = {
-    "missing": "add it to this node's inputs in the graph, and put the graph again, or give the field a default"
-}
-_ADVICE_FOR_SECRETS = {"missing": "put the graph again with it among its secrets, or give the field a default"}
-
-
-class _StateError(Exception):
-    """Why a state cannot be executed; its text can be reported as it is."""
-
-
-class _Node:
-    """A node class, with what would take as long to look up in it, for each state, as to use.
-
-    Attributes:
-        make: the class.
-        inputs: validates inputs, as `model_validate` does.
-        secrets: validates secrets, likewise.
-        about_inputs: for an error about inputs, the name of the model and remedies.
-        about_secrets: the same for secrets.
-        has_secrets: whether it needs any.
-        dumped: gives what `execute` returned as JSON has it.
-        timeout: its time-out, seconds.
-    """
-
-    __slots__ = ("about_inputs", "about_secrets", "dumped", "has_secrets", "inputs", "make", "secrets", "timeout")
-
-    def __init__(self, node: type[BaseNode]) -> None:
-        self.make = node
-        # A class may have been given other models after it was made.
-        protect(node.Secrets)
-        self.inputs = node.Inputs.__pydantic_validator__.validate_python
-        self.secrets = node.Secrets.__pydantic_validator__.validate_python
-        self.about_inputs = (f"{node.__name__}.Inputs", _ADVICE_FOR_INPUTS)
-        self.about_secrets = (f"{node.__name__}.Secrets", _ADVICE_FOR_SECRETS)
-        self.has_secrets = declares_secrets(node)
-        self.dumped = OutputDumper(node)
-        self.timeout = node.execution.timeout
 
 
 class StateExecutor:
@@ -95,7 +59,7 @@ class StateExecutor:
     ) -> None:
         self._secrets = SecretReader(session)
         self._namespace = namespace
-        self._nodes = {name: _Node(node) for name, node in nodes.items()}
+        self._nodes = {name: PreparedNode(node) for name, node in nodes.items()}
         self._protected = tuple(protected)
         self._rooms = rooms
         self._shared = shared
@@ -120,13 +84,15 @@ class StateExecutor:
             if known is None:
                 unknown = f"this runtime has no node {state.node_name!r}; it has {', '.join(self._nodes)}"
                 return outcomes.errored(state_id, unknown, fields=fields)
-            node = known.make()
-            node.inputs = validated(known.inputs, state.inputs, _StateError, *known.about_inputs)
+            node = None
+            if not known.runs_in_process:
+                # Only JSON goes to another process, which makes and validates the node there.
+                node = known.make()
+                known.set_inputs(node, state.inputs)
             if known.has_secrets:
                 secrets = await self._secrets.read(state)
                 protected = (*protected, *secrets.values())
-            node.secrets = validated(known.secrets, secrets, _StateError, *known.about_secrets)
-            node.context = NodeContext(
+            context = NodeContext(
                 self._namespace,
                 state.node_name,
                 state.identifier,
@@ -137,7 +103,12 @@ class StateExecutor:
                 None if known.timeout is None else datetime.now(UTC) + timedelta(seconds=known.timeout),
                 self._shared,
             )
-            outputs = known.dumped(await self._rooms.call(node, partial(self._blocked, state), protected))
+            if node is None:
+                outputs = await self._rooms.call_in_process(known.make, state.inputs, secrets, context, protected)
+            else:
+                known.set_secrets(node, secrets)
+                node.context = context
+                outputs = known.dumped(await self._rooms.call(node, partial(self._blocked, state)))
             size = _checked_size(outputs, outcomes.output_fields)
             return outcomes.executed(state_id, outputs, protected, size, fields)
         except BaseException as raised:
@@ -159,7 +130,7 @@ class StateExecutor:
             data = PruneRequest.model_validate({"data": signal.data}).data
             size = _checked_size([data], outcomes.data_fields)
             return outcomes.pruned(state.state_id, data, protected, size, fields)
-        except (_StateError, ValidationError) as error:
+        except (StateError, ValidationError) as error:
             why = describe_refusal(error, Redactor(protected))
         text = self._logged(state, f"the pruned report cannot be delivered: {why}")
         return outcomes.errored(state.state_id, text, protected, fields)
@@ -185,7 +156,7 @@ class StateExecutor:
         elif isinstance(error, ProcessFailure):
             # It was redacted in its process.
             text = str(error)
-        elif isinstance(error, _StateError | OutputError | APIError):
+        elif isinstance(error, StateError | OutputError | APIError):
             text = describe_refusal(error, redact)
         else:
             text = describe_exception(error, redact, names_of_models(self._nodes[state.node_name].make))
@@ -215,5 +186,5 @@ def _checked_size(
     size = outcomes.size_of(data)
     # A character has four bytes at the most: only what might be too large is counted in bytes.
     if 4 * size > outcomes.MAX_REPORT_BYTES and (problem := outcomes.oversize(with_places(data))):
-        raise _StateError(problem)
+        raise StateError(problem)
     return size

@@ -6,12 +6,13 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr, field_validator
 
 from exospherehost import BaseNode, Execution, PruneSignal, ReQueueAfterSignal
 
@@ -261,3 +262,40 @@ class Lasts(BaseNode):
         while not (folder / "may-end").exists():
             time.sleep(0.02)
         return self.Outputs(text="ended well")
+
+
+class Unsendable(BaseModel):
+    """Models that pickle cannot send, and that validate in the process in which they are used."""
+
+    text: str
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _made_in: int = PrivateAttr(default_factory=os.getpid)
+
+    @property
+    def made_in(self) -> int:
+        return self._made_in
+
+
+class TakesUnsendable(BaseNode):
+    """Tells whether its models were made in its own process."""
+
+    class Inputs(Unsendable):
+        @field_validator("text")
+        @classmethod
+        def _refuse(cls, value: str) -> str:
+            if value == "refused":
+                raise ValueError("is refused")
+            return value
+
+    class Secrets(BaseModel):
+        token: str
+        _lock: Any = PrivateAttr(default_factory=threading.Lock)
+
+    class Outputs(BaseModel):
+        text: str
+
+    execution = Execution(kind="process")
+
+    def execute(self) -> Outputs:
+        is_own = self.inputs.made_in == os.getpid()
+        return self.Outputs(text=f"{self.inputs.text} {is_own} {len(self.secrets.token)} {self.context.state_id}")

@@ -13,7 +13,7 @@ import pytest
 from tests._support.command import Command
 from tests._support.eventually import eventually, eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
-from tests._support.process_nodes import Adverse
+from tests._support.process_nodes import Adverse, TakesUnsendable
 from tests._support.runtimes import KEY, make_runtime, running
 
 EXPECTED: dict[str, tuple[str, Any]] = {
@@ -44,6 +44,21 @@ async def test_nothing_that_a_node_lets_out_breaks_the_pool_or_a_neighbour(servi
             assert report.body["error"].startswith(body)
         else:
             assert report.body == body
+
+
+async def test_models_are_made_in_the_process_that_uses_them(service: FakeStateManager) -> None:
+    service.secrets = {"token": "12345678"}
+    fits = service.put_state("TakesUnsendable", {"text": "sent"})
+    refused = service.put_state("TakesUnsendable", {"text": "refused"})
+    missing = service.put_state("TakesUnsendable", {})
+
+    async with running(make_runtime(service, TakesUnsendable)):
+        await eventually(lambda: all(map(service.report_of, (fits, refused, missing))), within=60)
+
+    assert service.report_of(fits).body == {"outputs": [{"text": f"sent True 8 {fits}"}]}  # type: ignore[union-attr]
+    error = "TakesUnsendable.Inputs is not valid: text: "
+    assert service.report_of(refused).body["error"].startswith(f"{error}Value error, is refused")  # type: ignore[union-attr]
+    assert service.report_of(missing).body["error"].startswith(f"{error}Field required")  # type: ignore[union-attr]
 
 
 PROGRAM = """
