@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
 
 from exospherehost._nodes.node import BaseNode
+from exospherehost._runtime import outcomes
 from exospherehost._runtime.journal import Journal, JournalError
 from exospherehost._runtime.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper
 from exospherehost._runtime.outcomes import Outcome, handed_back, log_fields
@@ -167,6 +168,7 @@ class Coordinator:
         await asyncio.wait((self._claim,))
         claim, self._claim = self._claim, None
         if not claim.cancelled():
+            self._report_unreadable(claim.result())
             self._hand_back(self._accepted(claim.result().states))
 
     async def _delivered(self) -> None:
@@ -195,6 +197,7 @@ class Coordinator:
             # In a task of its own, because a claim that is broken off may have taken states already.
             self._claim = start_own_task(self._poller.claim(nodes, room, may_hold=may_hold), "claim")
             claim = await asyncio.shield(self._claim)
+            self._report_unreadable(claim)
             states = self._accepted(claim.states)
             if states and self._journal is not None:
                 kept = await asyncio.shield(self._record(self._journal.claimed([state.state_id for state in states])))
@@ -226,6 +229,13 @@ class Coordinator:
                 accepted[state_id] = state
         return list(accepted.values())
 
+    def _report_unreadable(self, claim: Claim) -> None:
+        """Report as errors the states that cannot be read: handed back, they would be claimed again for ever."""
+        for state_id, problem in claim.unreadable.items():
+            if not self._workers.holds(state_id) and self._reporter.note_claimed(state_id):
+                text = f"the runtime cannot read this state as the service sent it: {problem}"
+                self._reporter.submit_now(outcomes.errored(state_id, text, fields=self._fields_of(state_id)))
+
     def _hand_back(self, states: Iterable[ClaimedState]) -> None:
         for state in states:
             self._reporter.submit_now(handed_back(state.state_id, log_fields(self._namespace, state)))
@@ -253,14 +263,14 @@ class Coordinator:
 
     def _recover(self, journal: Journal) -> None:
         """Deliver what an earlier run left, and hand back what it had not finished."""
-        outcomes, unfinished = journal.left_over()
-        for outcome in outcomes:
+        recorded, unfinished = journal.left_over()
+        for outcome in recorded:
             outcome.fields = self._fields_of(outcome.state_id)
             self._reporter.submit_now(outcome, may_have_arrived=True)
         for state_id in unfinished:
             self._reporter.submit_now(handed_back(state_id, self._fields_of(state_id)))
-        if outcomes or unfinished:
-            logger.info("event=journal_recovered outcomes=%d unfinished=%d", len(outcomes), len(unfinished))
+        if recorded or unfinished:
+            logger.info("event=journal_recovered outcomes=%d unfinished=%d", len(recorded), len(unfinished))
 
     def _fields_of(self, state_id: str) -> dict[str, str]:
         # Of a state of an earlier run nothing else is known.

@@ -6,8 +6,10 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
 
 from exospherehost._errors import APIError, APIStatusError
 from exospherehost._runtime.stats import Counters
@@ -39,11 +41,13 @@ class Claim:
         states: the states.
         leased: whether the claim asked for leases, so that they must be renewed.
         full: whether there may be more.
+        unreadable: the ids of states that cannot be read, each with the reason.
     """
 
     states: Sequence[ClaimedState] = ()
     leased: bool = False
     full: bool = False
+    unreadable: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Poller:
@@ -106,25 +110,29 @@ class Poller:
             hold = self._longest_hold
         if self._ended:
             return Claim()
+        unreadable: dict[str, str] = {}
         began = time.monotonic()
         try:
-            states = await self._session.claim(nodes, wanted, lease_ms=lease_ms, wait=hold or None)
+            states = await self._session.claim(
+                nodes, wanted, lease_ms=lease_ms, wait=hold or None, on_unreadable=partial(_note, unreadable)
+            )
         except APIError as error:
             self._failed(error)
             return Claim()
         took = time.monotonic() - began
-        self._count(len(states), wanted, took, hold)
+        brought = len(states) + len(unreadable)
+        self._count(brought, wanted, took, hold)
         if self._faults:
             logger.info("event=claim_recovered failures=%d", self._faults)
             self._faults = 0
-        full = len(states) >= wanted
-        if states:
+        full = brought >= wanted
+        if brought:
             self._idle_claims = 0
         elif hold == 0 or took < hold / 2:
             self._idle_claims += 1
         if full or (hold and took >= hold / 2):
             self.hurry()
-        return Claim(states, lease_ms is not None, full)
+        return Claim(states, lease_ms is not None, full, unreadable)
 
     async def rest(self) -> None:
         """Wait until it is time for the next claim."""
@@ -165,3 +173,11 @@ class Poller:
         doubled = FIRST_IDLE_WAIT * 2.0 ** min(max(self._idle_claims - 1, 0), 32)
         # Jitter only upwards: at rest this asks no more often than the interval says.
         return min(doubled, self._poll_interval) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
+
+
+def _note(unreadable: dict[str, str], item: object, problem: str) -> None:
+    """Note a claimed state that cannot be read; without its id it can only wait for its lease to run out."""
+    state_id = cast("dict[str, object]", item).get("state_id") if isinstance(item, dict) else None
+    if isinstance(state_id, str) and state_id:
+        unreadable[state_id] = problem
+    logger.warning("event=claimed_state_unreadable state_id=%s reason=%r", state_id, str(problem))

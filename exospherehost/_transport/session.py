@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -25,6 +25,7 @@ from exospherehost._transport.carrier import Carrier, CarrierFactory, StreamingC
 from exospherehost._transport.extensions import ASK_AGAIN_SECONDS, DOCUMENT, ServiceMemory, read_extensions
 from exospherehost._transport.responses import error_of
 from exospherehost._transport.retry import Backoff, is_transient, never_reached_the_service
+from exospherehost._transport.tolerant_reading import Needed, OnUnreadable, tolerant
 from exospherehost_client import errors as client_errors
 from exospherehost_client import models
 from exospherehost_client.api.graphs import delete_graph, get_graph, list_graphs, trigger_graph, upsert_graph
@@ -54,6 +55,28 @@ T = TypeVar("T")
 _DEFAULT_PREFIX = f"/{DEFAULT_API_VERSION}/"
 # Without leases a state that is given up stays QUEUED for ever, so the service's absence is sat out.
 _FOR_A_CLAIMED_STATE = Backoff(attempts=1_000, max_elapsed=600.0)
+
+
+# What each call needs of its answer; the rest may be missing, and one item that cannot be read hides no other.
+_NEEDED_OF_CLAIM = Needed(("states",), "states", ("state_id", "node_name", "identifier", "inputs"))
+_READ_REGISTRATION = tolerant(register_nodes.parse_response, models.RegisterNodesResponse, Needed())
+_READ_RENEWAL = tolerant(
+    renew_leases.parse_response, models.RenewLeasesResponse, Needed(("held",), "held", ("state_id",))
+)
+_READ_UPSERT = tolerant(upsert_graph.parse_response, models.GraphResponse, Needed(("validation_status",)))
+_READ_TRIGGER = tolerant(trigger_graph.parse_response, models.TriggerGraphResponse, Needed(("run_id",), "states"))
+_READ_GRAPHS = tolerant(list_graphs.parse_response, models.ListGraphsResponse, Needed(("templates",), "templates"))
+_READ_NODES = tolerant(list_nodes.parse_response, models.ListNodesResponse, Needed(("nodes",), "nodes"))
+_READ_RUNS = tolerant(list_runs.parse_response, models.ListRunsResponse, Needed(("runs", "total"), "runs"))
+_READ_RUN_GRAPH = tolerant(
+    get_run_graph.parse_response,
+    models.RunGraphResponse,
+    Needed(
+        ("nodes", "graph_name", "node_count", "execution_summary"),
+        "nodes",
+        ("id", "node_name", "identifier", "status"),
+    ),
+)
 
 
 def _may_pass(error: APIError) -> bool:
@@ -110,10 +133,16 @@ class Session:
     async def register_nodes(self, body: models.RegisterNodesRequest) -> models.RegisterNodesResponse:
         """Register nodes, once: who calls decides whether to send it again, since it is an upsert."""
         request = register_nodes.build_request(self._namespace, body=body)
-        return (await self._send(request, register_nodes.parse_response)).parsed
+        return (await self._send(request, _READ_REGISTRATION)).parsed
 
     async def claim(
-        self, nodes: list[str], batch_size: int, *, lease_ms: int | None = None, wait: int | None = None
+        self,
+        nodes: list[str],
+        batch_size: int,
+        *,
+        lease_ms: int | None = None,
+        wait: int | None = None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> list[models.ClaimedState]:
         """Claim due states, once: who calls decides when to claim again.
 
@@ -122,19 +151,21 @@ class Session:
             batch_size: the most states.
             lease_ms: with the extension `lease`, how long the claim holds, in milliseconds.
             wait: with the extension `wait`, how long the service may hold the request, in seconds.
+            on_unreadable: called with each state that cannot be read. Default: it is skipped with a warning.
         """
         body = models.EnqueueStatesRequest(nodes=nodes, batch_size=batch_size)
         if lease_ms is not None:
             body.lease_ms = lease_ms
         prefer = None if wait is None else f"wait={wait}"
         request = enqueue_states.build_request(self._namespace, body=body, prefer=prefer)
-        return (await self._send(request, enqueue_states.parse_response)).parsed.states
+        read = tolerant(enqueue_states.parse_response, models.EnqueueStatesResponse, _NEEDED_OF_CLAIM, on_unreadable)
+        return (await self._send(request, read)).parsed.states
 
     async def renew(self, state_ids: list[str], lease_ms: int) -> set[str]:
         """Renew leases, once; returns the ids of the states that are still held."""
         body = models.RenewLeasesRequest(state_ids=state_ids, lease_ms=lease_ms)
         request = renew_leases.build_request(self._namespace, body=body)
-        return {lease.state_id for lease in (await self._send(request, renew_leases.parse_response)).parsed.held}
+        return {lease.state_id for lease in (await self._send(request, _READ_RENEWAL)).parsed.held}
 
     async def get_secrets(self, state_id: str) -> dict[str, str]:
         """Read the secrets for executing a state."""
@@ -172,17 +203,21 @@ class Session:
 
     # ---- graphs, nodes and runs: what a state manager calls --------------------------------------
 
-    async def get_graph(self, graph_name: str) -> Response[models.GraphResponse]:
-        """Read a graph template."""
+    async def get_graph(self, graph_name: str, *, needed: Collection[str] = ()) -> Response[models.GraphResponse]:
+        """Read a graph template.
+
+        Args:
+            graph_name: the graph.
+            needed: names of the fields that the caller reads; others may be missing.
+        """
         request = get_graph.build_request(self._namespace, graph_name)
-        return await self._send(request, get_graph.parse_response, may_resend=is_transient)
+        read = tolerant(get_graph.parse_response, models.GraphResponse, Needed(needed))
+        return await self._send(request, read, may_resend=is_transient)
 
     async def upsert_graph(self, graph_name: str, body: models.UpsertGraphRequest) -> Response[models.GraphResponse]:
         """Create or replace a graph template; sent again after a transient fault, since it is an upsert."""
         request = upsert_graph.build_request(self._namespace, graph_name, body=body)
-        return await self._send(
-            request, upsert_graph.parse_response, may_resend=is_transient, protect=body.secrets.values()
-        )
+        return await self._send(request, _READ_UPSERT, may_resend=is_transient, protect=body.secrets.values())
 
     async def trigger_graph(
         self, graph_name: str, body: models.TriggerGraphRequest, *, idempotency_key: str | None, is_honoured: bool
@@ -195,7 +230,7 @@ class Session:
         request = trigger_graph.build_request(self._namespace, graph_name, body=body, idempotency_key=idempotency_key)
         may_resend = is_transient if is_honoured else never_reached_the_service
         try:
-            return await self._send(request, trigger_graph.parse_response, may_resend=may_resend)
+            return await self._send(request, _READ_TRIGGER, may_resend=may_resend)
         except APIConnectionError as error:
             if not error.sent:
                 raise
@@ -212,22 +247,22 @@ class Session:
     async def list_graphs(self) -> list[models.GraphListItem]:
         """Read all graph templates."""
         request = list_graphs.build_request(self._namespace)
-        return (await self._send(request, list_graphs.parse_response, may_resend=is_transient)).parsed.templates
+        return (await self._send(request, _READ_GRAPHS, may_resend=is_transient)).parsed.templates
 
     async def list_nodes(self) -> list[models.RegisteredNode]:
         """Read all registered nodes."""
         request = list_nodes.build_request(self._namespace)
-        return (await self._send(request, list_nodes.parse_response, may_resend=is_transient)).parsed.nodes
+        return (await self._send(request, _READ_NODES, may_resend=is_transient)).parsed.nodes
 
     async def list_runs(self, page: int, size: int, backoff: Backoff | None = None) -> models.ListRunsResponse:
         """Read one page of the runs, newest first; pages count from 1."""
         request = list_runs.build_request(self._namespace, page, size)
-        return (await self._send(request, list_runs.parse_response, may_resend=is_transient, backoff=backoff)).parsed
+        return (await self._send(request, _READ_RUNS, may_resend=is_transient, backoff=backoff)).parsed
 
     async def get_run_graph(self, run_id: str, backoff: Backoff | None = None) -> models.RunGraphResponse:
         """Read the states of a run."""
         request = get_run_graph.build_request(self._namespace, run_id)
-        response = await self._send(request, get_run_graph.parse_response, may_resend=is_transient, backoff=backoff)
+        response = await self._send(request, _READ_RUN_GRAPH, may_resend=is_transient, backoff=backoff)
         return response.parsed
 
     async def get_state(self, graph_name: str, run_id: str, state_id: str) -> models.StateDetail:

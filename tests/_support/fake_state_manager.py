@@ -50,6 +50,7 @@ class FakeStateManager(HttpService):
         lost: ids of states whose leases have run out; a renewal does not find them held.
         batches: the reports of each request that had several, or could have had.
         judge: called with each report of such a request; what it returns is its result in place of the usual.
+        spoil_claim: called with the answer to each claim that brings states; what it returns is answered.
         holds: whether a claim that prefers to wait is held until a state is due.
         preferences: the header Prefer of each claim as it arrives, empty where there is none.
     """
@@ -68,6 +69,7 @@ class FakeStateManager(HttpService):
         self.lost: set[str] = set()
         self.batches: list[list[Any]] = []
         self.judge: Callable[[Any], dict[str, Any] | None] = lambda _: None
+        self.spoil_claim: Callable[[dict[str, Any]], Any] = lambda answer: answer
         self.holds = False
         self.preferences: list[str] = []
         self._states: dict[str, dict[str, Any]] = {}
@@ -135,7 +137,8 @@ class FakeStateManager(HttpService):
         with self._queue_lock:
             taken = [state for state in self._waiting if state["node_name"] in body["nodes"]][: body["batch_size"]]
             self._waiting = [state for state in self._waiting if state not in taken]
-        return Answer(200, {"count": len(taken), "namespace": namespace, "status": "QUEUED", "states": taken})
+        answer = {"count": len(taken), "namespace": namespace, "status": "QUEUED", "states": taken}
+        return Answer(200, self.spoil_claim(answer) if taken else answer)
 
     def _held_claim(self, namespace: str, asked: Asked) -> Answer:
         headers = {name.lower(): value for name, value in asked.headers.items()}

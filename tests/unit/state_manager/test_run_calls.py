@@ -427,3 +427,34 @@ async def test_whole_answer_in_place_of_its_run_id_is_refused_with_the_remedy(ma
 
     with pytest.raises(ConfigurationError, match=r"pass its 'run_id', as in result\['run_id'\]"):
         await getattr(manager, call)(answer)
+
+
+async def test_one_unreadable_run_hides_no_other(
+    manager: StateManager, runs: FakeRuns, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [line(f"{number:08x}-0000-4000-8000-000000000000") for number in range(4)]
+    unreadable = {**line(RUN), "created_at": None}
+    runs.before = lambda _: Answer(200, {"total": 6, "runs": [lines[0], unreadable, None, *lines[1:]]})
+
+    found = [run.run_id async for run in manager.list_runs()]
+
+    assert found == [each["run_id"] for each in lines]
+    assert "event=unreadable_item_skipped type=dict reason='RunSummary is not valid: created_at: " in caplog.text
+
+
+async def test_what_reading_a_run_does_not_need_may_be_missing(manager: StateManager, runs: FakeRuns) -> None:
+    answer = run_graph({**state(1, "SUCCESS"), "error": 7}, state(2, "SUCCESS"))
+    del answer["edges"], answer["edge_count"], answer["root_states"]
+    runs.before = lambda asked: Answer(200, answer) if asked.path.endswith("/graph") else None
+
+    run = await manager.get_run(RUN)
+
+    assert (run.status, len(run.nodes), run.edges) == (RunStatus.SUCCESS, 2, [])
+
+
+@pytest.mark.parametrize("body", [{"message": "hello"}, [], "x", {"runs": None, "total": 1}])
+async def test_an_answer_without_what_is_needed_is_an_error(manager: StateManager, runs: FakeRuns, body: Any) -> None:
+    runs.before = lambda _: Answer(200, body)
+
+    with pytest.raises(APIResponseError):
+        _ = [run async for run in manager.list_runs()]
