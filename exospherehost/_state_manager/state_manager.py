@@ -256,7 +256,7 @@ class StateManager(RunOperations):
                         "raise validation_timeout, or look again with get_graph"
                     )
                 await asyncio.sleep(min(polling_interval, remaining))
-                response = await session.get_graph(graph_name)
+                response = await session.get_graph(graph_name, needed=("validation_status",))
         if response.parsed.validation_status != models.ValidationStatus.VALID:
             redact = Redactor((*self._settings.protected_values(), *request.secrets.values()))
             reasons = [redact(reason) for reason in response.parsed.validation_errors or ()]

@@ -203,7 +203,9 @@ class Session:
 
     # ---- graphs, nodes and runs: what a state manager calls --------------------------------------
 
-    async def get_graph(self, graph_name: str, *, needed: Collection[str] = ()) -> Response[models.GraphResponse]:
+    async def get_graph(
+        self, graph_name: str, *, needed: Collection[str] = ("nodes",)
+    ) -> Response[models.GraphResponse]:
         """Read a graph template.
 
         Args:

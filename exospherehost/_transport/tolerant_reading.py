@@ -133,9 +133,9 @@ def _item(model: type[BaseModel], item: object, of_item: Collection[str] | None)
     return _constructed(model, cast("dict[str, Any]", item), Needed(of_item), [])
 
 
-def _stand_in(field: FieldInfo) -> Any:
+def _stand_in(field: FieldInfo) -> object:
     """Return what stands for a field that is missing or unreadable: its default, an empty collection, or None."""
     if not field.is_required():
         return field.get_default(call_default_factory=True)
-    kind: Any = get_origin(field.annotation)
-    return kind() if kind in (list, dict) else None
+    empty: dict[Any, object] = {list: [], dict: {}}
+    return empty.get(get_origin(field.annotation))

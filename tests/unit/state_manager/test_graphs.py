@@ -240,3 +240,19 @@ async def test_one_pool_serves_the_whole_wait(service: FakeStateManager, manager
     await manager.upsert_graph("g", NODES, {}, polling_interval=0.01)
 
     assert service.connections == 1
+
+
+async def test_what_a_call_does_not_need_may_be_missing(service: FakeStateManager, manager: StateManager) -> None:
+    service.graphs["g"] = {"nodes": [], "validation_status": "VALID"}
+    service.before = lambda asked: Answer(200, {"run_id": "a-run"}) if asked.path.endswith("/trigger") else None
+
+    assert await manager.get_graph("g") == service.graphs["g"]
+    assert await manager.upsert_graph("g", [], {}) == service.graphs["g"]
+    assert await manager.trigger("g", inputs={}) == {"run_id": "a-run"}
+
+
+async def test_a_trigger_without_a_run_id_is_an_error(service: FakeStateManager, manager: StateManager) -> None:
+    service.before = lambda asked: Answer(200, {"status": "CREATED"}) if asked.path.endswith("/trigger") else None
+
+    with pytest.raises(APIResponseError, match="run_id"):
+        await manager.trigger("g", inputs={})
