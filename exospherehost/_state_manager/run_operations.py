@@ -13,7 +13,9 @@ from exospherehost._errors import ConfigurationError, WaitTimeoutError
 from exospherehost._state_manager.connection import ServiceConnection
 from exospherehost._state_manager.runs import Run, Transition
 from exospherehost._state_manager.task_iterator import TaskIterator
-from exospherehost._state_manager.watching import RunWatcher, read_run
+from exospherehost._state_manager.unclaimed_states import UnclaimedStates
+from exospherehost._state_manager.watching import PATIENCE, RunWatcher, read_run
+from exospherehost._transport.retry import Backoff
 from exospherehost._transport.session import Session
 from exospherehost_client import models
 from exospherehost_client.extensions import CANCEL
@@ -141,16 +143,21 @@ class RunOperations(ServiceConnection):
         if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
             raise ConfigurationError(f"timeout={timeout!r} is no number of seconds; pass timeout=None to wait on")
         limit = asyncio.timeout(timeout)
+        unclaimed: UnclaimedStates | None = None
         try:
             async with limit, self._connected() as session:
-                return await self._completed(session, await RunWatcher(session, run_id).ended())
+                watcher = RunWatcher(session, run_id)
+                unclaimed = watcher.unclaimed
+                return await self._completed(session, await watcher.ended(), PATIENCE)
         except TimeoutError:
             # The service's own are TimeoutErrors, too.
             if not limit.expired():
                 raise
+        # Less than half of the time says little: a runtime may just be busy.
+        reasons = unclaimed.describe(max(1.0, (timeout or 0.0) / 2)) if unclaimed is not None else []
         raise WaitTimeoutError(
             f"run {run_id} has not ended within {timeout} s and goes on: wait again, with a longer timeout=, or "
-            "cancel the run",
+            f"cancel the run{''.join(f'; {reason}' for reason in reasons)}",
             run_id=run_id,
         )
 
@@ -222,12 +229,12 @@ class RunOperations(ServiceConnection):
                 number += 1
                 yield run
 
-    async def _completed(self, session: Session, run: Run) -> Run:
+    async def _completed(self, session: Session, run: Run, backoff: Backoff | None = None) -> Run:
         """Add what the states do not tell: that a run whose last states were pruned was cancelled."""
         may_be_cancelled = run.is_finished and run.execution_summary.get(models.StateStatus.PRUNED, 0) > 0
-        if not may_be_cancelled or CANCEL not in await session.extensions():
+        if not may_be_cancelled or CANCEL not in await session.extensions(backoff):
             return run
-        async with aclosing(_pages(session, PAGE_SIZE)) as runs:
+        async with aclosing(_pages(session, PAGE_SIZE, backoff)) as runs:
             async for line in runs:
                 if line.run_id == run.run_id:
                     if line.cancelled_at is None:
@@ -246,13 +253,15 @@ def _check_id(name: str, value: str) -> None:
         )
 
 
-async def _pages(session: Session, size: int) -> AsyncGenerator[models.RunSummary, None]:
+async def _pages(
+    session: Session, size: int, backoff: Backoff | None = None
+) -> AsyncGenerator[models.RunSummary, None]:
     # A run that begins meanwhile pushes the others down, onto the next page.
     seen: set[str] = set()
     page = 0
     while True:
         page += 1
-        answer = await session.list_runs(page, size)
+        answer = await session.list_runs(page, size, backoff)
         for run in answer.runs:
             if run.run_id not in seen:
                 seen.add(run.run_id)

@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 from exospherehost._errors import APIError, APIResponseError, APIStatusError, NotFoundError
 from exospherehost._state_manager.runs import Run, Transition, as_run
+from exospherehost._state_manager.unclaimed_states import UnclaimedStates
 from exospherehost._transport.retry import Backoff, is_transient
 from exospherehost._transport.session import Session
 from exospherehost_client import models
@@ -18,7 +19,7 @@ from exospherehost_client.extensions import EVENTS
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 120.0
-"""How long a service that has answered before may be away; a restart takes less."""
+"""How long a service may be away while a run is followed; a restart takes less."""
 STANDING_SECONDS = 10.0
 """How long a stream without an event must stand before it counts as one that works."""
 
@@ -35,7 +36,8 @@ LARGE_RUN = 500
 """States from which on the run's line in the list of runs is looked at first, which has no states in it."""
 LINES_READ = 50
 
-_BACKOFF = Backoff(attempts=1_000, max_elapsed=PATIENCE_SECONDS)
+PATIENCE = Backoff(attempts=1_000, max_elapsed=PATIENCE_SECONDS)
+"""How often a service that is away is tried by who follows a run."""
 
 
 class RunWatcher:
@@ -45,6 +47,9 @@ class RunWatcher:
         session: where the run is.
         run_id: the run.
         last_event_id: begin after this event.
+
+    Attributes:
+        unclaimed: the states that nobody claims.
     """
 
     def __init__(self, session: Session, run_id: str, last_event_id: str | None = None) -> None:
@@ -54,6 +59,7 @@ class RunWatcher:
         self._statuses: dict[str, str] = {}
         self._event_ids: set[str] = set()
         self._has_ended = False
+        self.unclaimed = UnclaimedStates(run_id)
 
     async def transitions(self) -> AsyncGenerator[Transition, None]:
         """Yield each transition once, until the run has ended.
@@ -62,11 +68,13 @@ class RunWatcher:
             NotFoundError: there is no such run.
             APIError: the service refused, or was away for too long.
         """
-        while not self._has_ended:
-            by_events = EVENTS in await self._session.extensions()
-            async with aclosing(self._streamed() if by_events else self._polled()) as found:
-                async for transition in found:
-                    yield transition
+        async with self.unclaimed.telling():
+            while not self._has_ended:
+                by_events = EVENTS in await self._session.extensions(PATIENCE)
+                async with aclosing(self._streamed() if by_events else self._polled()) as found:
+                    async for transition in found:
+                        self.unclaimed.note(transition)
+                        yield transition
 
     async def ended(self) -> Run:
         """Wait until the run has ended, and read it.
@@ -77,7 +85,7 @@ class RunWatcher:
         """
         pace = _Pace()
         while True:
-            if EVENTS in await self._session.extensions():
+            if EVENTS in await self._session.extensions(PATIENCE):
                 run = await self._look()
                 if run.is_finished:
                     return run
@@ -91,7 +99,8 @@ class RunWatcher:
                 # A state was retried by hand in between, so that the run goes on.
                 await pace.wait(0.0)
             else:
-                return await self._poll_until_ended()
+                async with self.unclaimed.telling():
+                    return await self._poll_until_ended()
 
     # ---- by events -----------------------------------------------------------------------------
 
@@ -136,7 +145,7 @@ class RunWatcher:
         if status in (404, 405):
             # Either that, or the run is unknown.
             self._session.forget_extensions()
-            if EVENTS in await self._session.extensions():
+            if EVENTS in await self._session.extensions(PATIENCE):
                 raise error
             return True
         if status is not None and not is_transient(error):
@@ -179,11 +188,13 @@ class RunWatcher:
                 await pace.wait(0.0)
 
     async def _is_listed_as_pending(self) -> bool:
-        newest = (await self._session.list_runs(1, LINES_READ, _BACKOFF)).runs
+        newest = (await self._session.list_runs(1, LINES_READ, PATIENCE)).runs
         return any(line.run_id == self._run_id and line.pending_count > 0 for line in newest)
 
     async def _look(self) -> Run:
-        return await read_run(self._session, self._run_id, _BACKOFF)
+        run = await read_run(self._session, self._run_id, PATIENCE)
+        self.unclaimed.look(run.nodes)
+        return run
 
 
 async def read_run(session: Session, run_id: str, backoff: Backoff | None = None) -> Run:
@@ -242,7 +253,7 @@ class _Breaks:
                 f"the service ends the events of run {self._run_id} again and again, before the run has ended"
             )
         self._count += 1
-        delay = _BACKOFF.wait(self._count) if failure is None else _BACKOFF.delay_after(self._count, failure)
+        delay = PATIENCE.wait(self._count) if failure is None else PATIENCE.delay_after(self._count, failure)
         reason = failure or "the stream ended"
         logger.debug("event=run_events_lost run_id=%s delay=%.3f reason=%s", self._run_id, delay, reason)
         return delay

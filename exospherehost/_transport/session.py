@@ -319,21 +319,26 @@ class Session:
             return
         raise failure
 
-    async def extensions(self) -> frozenset[str]:
+    async def extensions(self, backoff: Backoff | None = None) -> frozenset[str]:
         """Tell which extensions the service has, from the document that it serves.
 
         Asked once for each service. An answer that says nothing counts as "none" and is remembered;
         a transient fault is raised and not remembered.
+
+        Args:
+            backoff: how to ask again after a transient fault. Default: the session's.
 
         Raises:
             APIError: the service could not be asked.
         """
         uri = self._settings.uris[self._memory.current]
         known = self._memory.extensions.get(uri)
-        return known if known is not None else await self._ask_for_extensions(uri, may_resend=is_transient)
+        return known if known is not None else await self._ask_for_extensions(uri, is_transient, backoff)
 
-    async def _ask_for_extensions(self, uri: str, may_resend: Callable[[APIError], bool]) -> frozenset[str]:
-        found = (await self._send(DOCUMENT, read_extensions, may_resend=may_resend)).parsed
+    async def _ask_for_extensions(
+        self, uri: str, may_resend: Callable[[APIError], bool], backoff: Backoff | None = None
+    ) -> frozenset[str]:
+        found = (await self._send(DOCUMENT, read_extensions, may_resend=may_resend, backoff=backoff)).parsed
         self._memory.extensions[uri] = found
         return found
 

@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from exospherehost import (
     WaitTimeoutError,
 )
 from exospherehost._state_manager import watching
+from exospherehost._transport.retry import Backoff
 from tests._support.eventually import eventually
 from tests._support.fake_runs import RUN, FakeRuns, event, line, run_graph, state, stream
 from tests._support.http_service import DROP, Answer, Asked
@@ -130,7 +132,22 @@ async def test_time_out_says_that_the_run_goes_on(
     assert pickle.loads(pickle.dumps(caught.value)).run_id == RUN
 
 
-async def test_time_out_of_a_request_is_not_taken_for_that_of_the_wait(runs: FakeRuns, manager: StateManager) -> None:
+@pytest.mark.parametrize("extensions", [None, (), ("events",)])
+async def test_a_service_that_is_away_when_the_wait_begins_is_waited_for(
+    runs: FakeRuns, manager: StateManager, extensions: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "PATIENCE", replace(watching.PATIENCE, maximum=0.05))
+    # Without knowing the service: five attempts, as other calls make, would be over before.
+    runs.extensions, runs.looks = extensions, [ENDED]
+    runs.before = lambda _: DROP if len(runs.paths()) < 9 else None
+
+    assert (await manager.wait(RUN)).status == "SUCCESS"
+
+
+async def test_time_out_of_a_request_is_not_taken_for_that_of_the_wait(
+    runs: FakeRuns, manager: StateManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "PATIENCE", Backoff(attempts=2))
     runs.before = lambda asked: DROP if asked.path == "/openapi.json" else None
 
     with pytest.raises(APIConnectionError):

@@ -64,7 +64,7 @@ async def test_unknown_run_is_not_found(runs: FakeRuns, manager: StateManager) -
 
 
 async def test_faults_are_sat_out(runs: FakeRuns, manager: StateManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_BACKOFF", replace(watching._BACKOFF, maximum=0.05))
+    monkeypatch.setattr(watching, "PATIENCE", replace(watching.PATIENCE, maximum=0.05))
     faults = [DROP, Answer(500), Answer(502, b"<html>", content_type="text/html"), DROP, DROP, DROP, DROP]
 
     def before(asked: Asked) -> Answer | None:
