@@ -147,6 +147,7 @@ function NamespacePicker({ ns, known, section }: { ns: string; known: string[]; 
   const [text, setText] = useState("");
   const pick = (name: string): void => go(section === "graphs" ? to.graphs(name) : section === "nodes" ? to.nodes(name) : to.runs(name));
   return (
+    <>
     <label class="namespace">
       <span>Namespace</span>
       <select
@@ -164,6 +165,7 @@ function NamespacePicker({ ns, known, section }: { ns: string; known: string[]; 
         ))}
         <option value={OTHER}>Another…</option>
       </select>
+    </label>
       {isAsking && (
         <Dialog title="Another namespace" onClose={() => setAsking(false)}>
           <form
@@ -186,7 +188,7 @@ function NamespacePicker({ ns, known, section }: { ns: string; known: string[]; 
           </form>
         </Dialog>
       )}
-    </label>
+    </>
   );
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,15 +15,17 @@ from exospherehost import (
     BaseNode,
     CronTrigger,
     GraphNodeModel,
+    GraphValidationError,
     PruneSignal,
     RetryPolicyModel,
     RetryStrategyEnum,
     Runtime,
-    StateManager,
     StoreConfigModel,
+    SyncStateManager,
     UnitesModel,
     UnitesStrategyEnum,
 )
+from tests._support.eventually import eventually_sync
 
 NAMESPACE = "billing"
 NO_RETRIES = RetryPolicyModel(max_retries=0)
@@ -211,32 +214,41 @@ ARCHIVE = [
 ]
 
 
-async def put_graphs(manager: StateManager) -> None:
-    await manager.upsert_graph(
+REMINDERS = [
+    node("begin", Begin, inputs={"mailbox": "reminders", "letters": "1"}, next_nodes=["remind"]),
+    node("remind", "SendReminder", inputs={"to": "${{begin.outputs.address}}"}),
+]
+
+
+def put_graphs(manager: SyncStateManager) -> None:
+    manager.upsert_graph(
         "invoices",
         INVOICES,
         secrets={"vat_service_token": "a-token"},
         retry_policy=ONE_RETRY,
         store_config=StoreConfigModel(required_keys=["tenant"], default_values={"ledger": "main"}),
     )
-    await manager.upsert_graph(
+    manager.upsert_graph(
         "embed-archive", ARCHIVE, secrets={}, retry_policy=NO_RETRIES, triggers=[CronTrigger(expression="30 4 * * 1")]
     )
+    # One that nobody can run yet.
+    with contextlib.suppress(GraphValidationError):
+        manager.upsert_graph("reminders", REMINDERS, secrets={})
 
 
-async def trigger_invoices(manager: StateManager, letters: int, *, mailbox: str = "invoices") -> str:
+def trigger_invoices(manager: SyncStateManager, letters: int, *, mailbox: str = "invoices") -> str:
     inputs = {"mailbox": mailbox, "letters": str(letters)}
-    return str((await manager.trigger("invoices", inputs=inputs, store={"tenant": "acme"}))["run_id"])
+    return str(manager.trigger("invoices", inputs=inputs, store={"tenant": "acme"})["run_id"])
 
 
-async def trigger_archive(manager: StateManager, letters: int) -> str:
+def trigger_archive(manager: SyncStateManager, letters: int) -> str:
     inputs = {"mailbox": "archive", "letters": str(letters)}
-    return str((await manager.trigger("embed-archive", inputs=inputs))["run_id"])
+    return str(manager.trigger("embed-archive", inputs=inputs)["run_id"])
 
 
 @contextmanager
-def running_nodes(uri: str, key: str, *, workers: int = 24) -> Generator[None, None, None]:
-    """Execute the nodes in a thread of their own."""
+def running_nodes(uri: str, key: str, *, workers: int = 24) -> Generator[SyncStateManager, None, None]:
+    """Execute the nodes in a thread of their own, once they are registered and the graphs are put."""
     runtime = Runtime(
         namespace=NAMESPACE,
         name="billing-worker",
@@ -250,7 +262,10 @@ def running_nodes(uri: str, key: str, *, workers: int = 24) -> Generator[None, N
     thread = threading.Thread(target=runtime.start, name="dashboard-runtime")
     thread.start()
     try:
-        yield
+        with SyncStateManager(NAMESPACE, uri, key) as manager:
+            eventually_sync(lambda: len(manager.list_nodes()) == len(NODES))
+            put_graphs(manager)
+            yield manager
     finally:
         runtime.stop()
         thread.join()

@@ -27,6 +27,8 @@ addEventListener("keydown", (event) => {
     if (!keys) continue;
     // A button that has the focus takes Enter for itself.
     if (name === "Enter" && event.target instanceof HTMLElement && event.target.matches("button, a, summary")) return;
+    // What moves through a list takes the focus from the button that had it, so that Enter opens the row.
+    if (name === "j" || name === "k") (document.activeElement as HTMLElement | null)?.blur();
     event.preventDefault();
     before = "";
     keys.current[name]!(event);
