@@ -28,11 +28,17 @@ class ServiceMemory:
 
 def read_extensions(raw: RawResponse) -> Response[frozenset[str]]:
     """Collect the extensions that a served document marks."""
-    found: set[str] = set()
     if raw.status_code >= 500 or raw.status_code in (401, 403, 408, 429):
         raise client_errors.UndocumentedStatus(raw.status_code, headers=raw.headers, content=raw.content)
+    found = marked_extensions(raw.content) if raw.status_code == 200 else frozenset[str]()
+    return Response(raw.status_code, raw.headers, raw.content, found)
+
+
+def marked_extensions(document: bytes) -> frozenset[str]:
+    """Return the extensions that a document marks; none if it cannot be read."""
+    found: set[str] = set()
     try:
-        pending: list[Any] = [json.loads(raw.content)] if raw.status_code == 200 else []
+        pending: list[Any] = [json.loads(document)]
     except (ValueError, RecursionError):
         pending = []
     while pending:
@@ -45,4 +51,4 @@ def read_extensions(raw: RawResponse) -> Response[frozenset[str]]:
             pending.extend(members.values())
         elif isinstance(part, list):
             pending.extend(cast("Iterable[Any]", part))
-    return Response(raw.status_code, raw.headers, raw.content, frozenset(found))
+    return frozenset(found)

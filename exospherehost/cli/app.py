@@ -92,7 +92,10 @@ cli = LazyGroup(
         )
     ],
     places={
+        "completion": Place("completion", "completion", "Print the script that completes commands in a shell."),
+        "doctor": Place("doctor", "doctor", "Look for what keeps graphs from running."),
         "login": Place("profiles", "login", "Keep a service and its key in a profile."),
+        "top": Place("top", "top", "Show what runs now, live."),
         "trigger": Place("trigger", "trigger", "Start a run of a graph."),
         "dev": Place("dev", "dev", "Run a script with a state manager of its own, then show its runs."),
         "run": Place("run", "run", "Run a runtime until Ctrl-C or SIGTERM."),

@@ -14,6 +14,7 @@ from exospherehost.server import ServerThread
 from tests._support.service import Api, registration
 
 NAMESPACE = "hello"
+SECRET = "sk-a-very-secret-value"
 GRAPH_FILE = """\
 name: greetings
 nodes:

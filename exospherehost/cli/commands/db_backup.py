@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.plain_errors import plain_errors_of
 from exospherehost.cli.options.database import database_option, is_file
+from exospherehost.cli.programs.wording import counted
 from exospherehost.server.domain.errors import StartupError
 from exospherehost.server.security.secret_box import KEY_VARIABLE, SecretBox
 from exospherehost.server.service.secret_rotation import Rotation, reseal, rotate_file

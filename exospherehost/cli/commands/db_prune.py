@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import click
 
-from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.plain_errors import plain_errors_of
 from exospherehost.cli.options.database import database_option
 from exospherehost.cli.options.durations import duration
+from exospherehost.cli.programs.wording import counted
 from exospherehost.server.domain.clock import SystemClock
 from exospherehost.server.service import retention
 from exospherehost.server.storage.opening import open_store

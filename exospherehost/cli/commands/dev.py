@@ -15,7 +15,6 @@ from rich.console import Console
 
 from exospherehost._config import KEY_VARIABLE, URI_VARIABLE
 from exospherehost.cli.console.connection_hint import connection_hint
-from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.dashboard_hint import dashboard_hint, is_terminal
 from exospherehost.cli.console.database_folder import create_database_folder
 from exospherehost.cli.console.plain_errors import plain_errors
@@ -25,6 +24,7 @@ from exospherehost.cli.console.run_table import show_history
 from exospherehost.cli.options.database import API_KEY_SUFFIX
 from exospherehost.cli.programs.script import Script
 from exospherehost.cli.programs.stop_signals import take_stop_signals
+from exospherehost.cli.programs.wording import counted
 from exospherehost.server.serving import ServerThread
 from exospherehost.server.settings import (
     DEFAULT_DATABASE,

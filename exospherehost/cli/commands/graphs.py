@@ -12,11 +12,12 @@ from rich.text import Text
 
 from exospherehost._state_manager.state_manager import StateManager
 from exospherehost.cli.console import graph_drawing
-from exospherehost.cli.console.counts import counted
-from exospherehost.cli.console.output import ago, json_option, plain, show, status_text, table
+from exospherehost.cli.console.output import json_option, plain, show, status_text, table
 from exospherehost.cli.options.connection import Connection, connection_options
 from exospherehost.cli.programs.graph_changes import stored_graph
+from exospherehost.cli.programs.name_completion import complete_graphs
 from exospherehost.cli.programs.service_calls import call
+from exospherehost.cli.programs.wording import ago, counted
 
 
 @click.command(name="list", epilog="Example: exospherehost graphs list --namespace hello")
@@ -61,7 +62,7 @@ def list_(connection: Connection, *, as_json: bool) -> None:
 
 
 @click.command(name="show", epilog="Example: exospherehost graphs show greetings")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_graphs)
 @json_option
 @connection_options
 def show_(connection: Connection, *, name: str, as_json: bool) -> None:
@@ -85,7 +86,7 @@ def show_(connection: Connection, *, name: str, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: exospherehost graphs export greetings > greetings.yaml")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_graphs)
 @json_option
 @connection_options
 def export(connection: Connection, *, name: str, as_json: bool) -> None:
@@ -98,7 +99,7 @@ def export(connection: Connection, *, name: str, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: exospherehost graphs draw greetings --output greetings.mmd")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_graphs)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -121,7 +122,7 @@ def draw(connection: Connection, *, name: str, output: Path | None) -> None:
 
 
 @click.command(epilog="Example: exospherehost graphs delete greetings --yes")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_graphs)
 @click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
 @json_option
 @connection_options

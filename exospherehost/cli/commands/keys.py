@@ -14,10 +14,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.plain_errors import plain_errors_of
 from exospherehost.cli.options.database import database_option
 from exospherehost.cli.options.durations import duration
+from exospherehost.cli.programs.wording import counted
 from exospherehost.server.domain.records import ApiKeyRecord
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.http.authentication import FRESH_SECONDS

@@ -11,9 +11,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from exospherehost._rules.json_values import as_object
-from exospherehost.cli.console.output import ago, json_option, plain, show, table
+from exospherehost.cli.console.output import json_option, plain, show, table
 from exospherehost.cli.options.connection import Connection, connection_options
+from exospherehost.cli.programs.name_completion import complete_nodes
 from exospherehost.cli.programs.service_calls import NotFoundFailure, call, call_raw
+from exospherehost.cli.programs.wording import ago
 from exospherehost_client.api.nodes import list_namespaces
 from exospherehost_client.models import RegisteredNode
 
@@ -53,7 +55,7 @@ def list_(connection: Connection, *, as_json: bool) -> None:
 
 
 @click.command(name="show", epilog="Example: exospherehost nodes show Greet")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_nodes)
 @json_option
 @connection_options
 def show_(connection: Connection, *, name: str, as_json: bool) -> None:

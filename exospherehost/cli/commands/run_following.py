@@ -10,6 +10,7 @@ from exospherehost.cli.console.output import json_option
 from exospherehost.cli.console.run_watching import exit_status, show_end, watch_run
 from exospherehost.cli.options.connection import Connection, connection_options
 from exospherehost.cli.options.durations import duration_option
+from exospherehost.cli.programs.name_completion import complete_runs
 from exospherehost.cli.programs.run_following import followed
 from exospherehost.cli.programs.service_calls import call
 
@@ -23,7 +24,7 @@ timeout_option = click.option(
 
 
 @click.command(epilog="Example: exospherehost runs watch 0f3b2c4d")
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=complete_runs)
 @timeout_option
 @json_option
 @connection_options
@@ -39,7 +40,7 @@ def watch(
 
 
 @click.command(epilog="Example: exospherehost runs wait 0f3b2c4d --timeout 10m")
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=complete_runs)
 @timeout_option
 @json_option
 @connection_options

@@ -12,13 +12,14 @@ from rich.console import RenderableType
 
 from exospherehost._errors import APIStatusError
 from exospherehost._state_manager.state_manager import StateManager
-from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.output import json_option, show
 from exospherehost.cli.console.run_list import runs_table
 from exospherehost.cli.options.connection import Connection, connection_options
 from exospherehost.cli.options.run_filters import run_filter_options
+from exospherehost.cli.programs.name_completion import complete_runs
 from exospherehost.cli.programs.run_finding import RunFilter, find_runs, whole_run_id
 from exospherehost.cli.programs.service_calls import FAILED, call
+from exospherehost.cli.programs.wording import counted
 from exospherehost_client.models import RunSummary
 
 MOST_RUNS = 10_000
@@ -29,7 +30,7 @@ yes_option = click.option("-y", "--yes", is_flag=True, help="Do it without askin
 
 
 @click.command(epilog="Example: exospherehost runs cancel --status pending --graph nightly --dry-run")
-@click.argument("run_ids", metavar="[ID]...", nargs=-1)
+@click.argument("run_ids", metavar="[ID]...", nargs=-1, shell_complete=complete_runs)
 @run_filter_options
 @dry_run_option
 @yes_option
@@ -91,7 +92,7 @@ def cancel(
 
 
 @click.command(epilog="Example: exospherehost runs retry --status failed --since 1d --dry-run")
-@click.argument("run_ids", metavar="[ID]...", nargs=-1)
+@click.argument("run_ids", metavar="[ID]...", nargs=-1, shell_complete=complete_runs)
 @run_filter_options
 @click.option("--node", "identifiers", multiple=True, metavar="IDENTIFIER", help="Only its states; may be repeated.")
 @dry_run_option

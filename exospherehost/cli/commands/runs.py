@@ -12,13 +12,14 @@ from rich.console import RenderableType
 from exospherehost._state_manager.runs import Run
 from exospherehost._state_manager.state_manager import StateManager
 from exospherehost.cli.console import run_tree
-from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.output import json_option, show
 from exospherehost.cli.console.run_list import runs_table
 from exospherehost.cli.options.connection import Connection, connection_options
 from exospherehost.cli.options.run_filters import run_filter_options
+from exospherehost.cli.programs.name_completion import complete_runs
 from exospherehost.cli.programs.run_finding import RunFilter, find_runs, status_of, whole_run_id
 from exospherehost.cli.programs.service_calls import call
+from exospherehost.cli.programs.wording import counted
 from exospherehost_client.models import RunGraphNode, RunSummary
 
 FAILED_STATUSES = ("ERRORED", "NEXT_CREATED_ERROR")
@@ -59,7 +60,7 @@ def list_(
 
 
 @click.command(name="show", epilog="Example: exospherehost runs show 0f3b2c4d --failed")
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=complete_runs)
 @click.option("--failed", is_flag=True, help="Show only the states that failed for good, and those above them.")
 @click.option(
     "--node", "identifiers", multiple=True, metavar="IDENTIFIER", help="Show only its states; may be repeated."
@@ -86,7 +87,7 @@ def show_(connection: Connection, *, run_id: str, failed: bool, identifiers: Seq
 
 
 @click.command(epilog="Example: exospherehost runs errors 0f3b2c4d")
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=complete_runs)
 @click.option(
     "--node", "identifiers", multiple=True, metavar="IDENTIFIER", help="Show only its errors; may be repeated."
 )

@@ -10,10 +10,11 @@ from rich.json import JSON
 from rich.text import Text
 
 from exospherehost._state_manager.state_manager import StateManager
-from exospherehost.cli.console.output import ago, block, json_option, plain, show, status_text, table
+from exospherehost.cli.console.output import block, json_option, plain, show, status_text, table
 from exospherehost.cli.options.connection import Connection, connection_options
 from exospherehost.cli.programs.run_finding import whole_run_id
 from exospherehost.cli.programs.service_calls import call
+from exospherehost.cli.programs.wording import ago
 from exospherehost_client.models import StateDetail
 
 

@@ -14,13 +14,14 @@ from exospherehost.cli.console.run_watching import watch_run
 from exospherehost.cli.options.connection import Connection, connection_options
 from exospherehost.cli.options.durations import duration_option
 from exospherehost.cli.options.pairs import pairs
+from exospherehost.cli.programs.name_completion import complete_graphs
 from exospherehost.cli.programs.service_calls import call
 
 
 @click.command(
     epilog="Example: exospherehost trigger greetings -i name=World --wait", short_help="Start a run of a graph."
 )
-@click.argument("graph", metavar="GRAPH")
+@click.argument("graph", metavar="GRAPH", shell_complete=complete_graphs)
 @click.option("-i", "--input", "inputs", multiple=True, metavar="KEY=VALUE", help="An input of the graph's first node.")
 @click.option("-s", "--store", multiple=True, metavar="KEY=VALUE", help="A value of the run's store.")
 @click.option(

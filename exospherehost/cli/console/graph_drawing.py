@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.output import plain
 from exospherehost.cli.programs.graph_files import GraphFile
+from exospherehost.cli.programs.wording import counted
 from exospherehost_client.models import GraphNode
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from exospherehost.cli.console.output import ago, plain, status_text, table
+from exospherehost.cli.console.output import plain, status_text, table
 from exospherehost.cli.programs.run_finding import status_of
+from exospherehost.cli.programs.wording import ago
 from exospherehost_client.models import RunSummary
 
 

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.run_history import History, Run
+from exospherehost.cli.programs.wording import counted
 
 MOST_FAILURES = 10
 LONGEST_ERROR = 200

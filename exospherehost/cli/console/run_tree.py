@@ -10,8 +10,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from exospherehost._state_manager.runs import Run
-from exospherehost.cli.console.counts import counted
 from exospherehost.cli.console.output import block, first_line, plain, status_text
+from exospherehost.cli.programs.wording import counted
 from exospherehost_client.models import RunGraphNode
 
 MOST_SIBLINGS = 12

@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.text import Text
 
 from exospherehost._state_manager.runs import Transition
-from exospherehost.cli.console.counts import counted
-from exospherehost.cli.console.output import plain, spelled, status_text, table
+from exospherehost.cli.console.output import plain, status_text, table
 from exospherehost.cli.console.run_list import progress_bar
 from exospherehost.cli.console.run_tree import counts_line
+from exospherehost.cli.programs.wording import counted, spelled
 
 REFRESHES_PER_SECOND = 8
 _UNFINISHED = ("CREATED", "QUEUED", "EXECUTED")

@@ -10,40 +10,11 @@ import click
 import pytest
 
 from exospherehost.cli.app import LazyGroup, cli
-from exospherehost.server import ServerSettings, ServerThread
-from tests._support.cli_service import GRAPH_FILE, NAMESPACE, Shell, prepared, work_off
-from tests._support.service import Api, connect
+from exospherehost.server import ServerThread
+from tests._support.cli_service import GRAPH_FILE, SECRET, Shell, prepared, work_off
+from tests._support.service import Api
 
-SECRET = "sk-a-very-secret-value"
-ABOUT_SERVICES = ("graphs", "runs", "states", "nodes", "namespaces", "profiles")
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerThread]:
-    settings = ServerSettings(api_key="the-key-of-the-server", database=tmp_path / "runs.db", port=0)
-    with ServerThread(settings) as running:
-        yield running
-
-
-@pytest.fixture
-def api(server: ServerThread) -> Iterator[Api]:
-    with connect(server) as http:
-        yield prepared(Api(http, NAMESPACE))
-
-
-@pytest.fixture
-def shell(server: ServerThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "greetings.yaml").write_text(GRAPH_FILE)
-    return Shell(server, {"EXOSPHERE_CONFIG_HOME": str(tmp_path / "config"), "EXOSPHERE_SECRET_TOKEN": SECRET})
-
-
-@pytest.fixture
-def failed_run(api: Api, shell: Shell) -> str:
-    shell.run("graphs", "apply", "greetings.yaml")
-    run_id = str(shell.json("trigger", "greetings", "-i", "name=Ada")["run_id"])
-    work_off(api, failing=["shout"])
-    return run_id
+ABOUT_SERVICES = ("doctor", "top", "graphs", "runs", "states", "nodes", "namespaces", "profiles")
 
 
 # ---- graphs ------------------------------------------------------------------------------------------
@@ -358,6 +329,8 @@ def test_the_example_in_a_commands_help_runs(
         # No runtime would ever end that run.
         if word != "--wait"
     ]
+    if words[0] == "top":
+        words.append("--once")
     assert words[0] == group
     ends_with_the_run = words[:2] in (["runs", "watch"], ["runs", "wait"])
     shell.run(*words, stdin=f"{server.api_key}\n", exit_code=1 if ends_with_the_run else 0)

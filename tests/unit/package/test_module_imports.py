@@ -65,7 +65,7 @@ MAY_USE: dict[str, set[str]] = {
     },
     "cli/options/": {*GROUND, "server/"},
     "cli/console/": {*GROUND, "_runtime/", "_state_manager/", "server/", "cli/options/", "cli/programs/"},
-    "cli/programs/": {*GROUND, "_graphs/", "_rules/", "_runtime/", "_state_manager/", "server/", "cli/options/"},
+    "cli/programs/": {*GROUND, *SDK, "_rules/", "server/", "cli/options/"},
     "cli/app.py": {"cli/commands/", "cli/console/"},
     "cli/": {"cli/app.py", "cli/console/"},
 }

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exospherehost.cli.console.counts import counted
+from exospherehost.cli.programs.wording import counted
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (1_234, "1,234 runs")])

@@ -1,0 +1,1 @@
+"""What `exospherehost doctor` looks for, each kind of trouble in a module."""
