@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 from exospherehost._errors import ConfigurationError
@@ -29,6 +29,8 @@ CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
 WRITE_TIMEOUT = 30.0
 POOL_TIMEOUT = 30.0
+LONGEST_TIMEOUT = 31_536_000
+"""A year, in seconds; what is longer counts as no time-out."""
 IDLE_SECONDS = 4.0
 """How long an idle connection is kept: less than the 5 s after which uvicorn and many others close theirs.
 
@@ -46,7 +48,10 @@ DEFAULT_POLL_INTERVAL = 1.0
 DEFAULT_GRACE_PERIOD = 30.0
 DEFAULT_LEASE = 60.0
 
+KEEPS_A_KEY = "a {} holds an API key, and is neither pickled nor copied; make another one where it is needed"
+
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}(/.*)?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 
@@ -73,7 +78,7 @@ class Timeouts:
     def __post_init__(self) -> None:
         for name in ("connect", "read", "write", "pool"):
             seconds = getattr(self, name)
-            if not isinstance(seconds, int | float) or not seconds > 0:
+            if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0:
                 raise ConfigurationError(f"timeout {name}={seconds!r} is not a number of seconds above zero")
 
 
@@ -90,6 +95,9 @@ class ConnectionSettings:
     proxy: str | None = field(repr=False)
     verify: bool | str | ssl.SSLContext
     cert: ClientCertificate | None = field(repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(KEEPS_A_KEY.format(type(self).__name__))
 
     def protected_values(self) -> tuple[str, ...]:
         """Return what must stand in no text that leaves: the key, header values, the proxy's password."""
@@ -200,10 +208,12 @@ def _uri(parameter: str, text: str, schemes: tuple[str, ...]) -> str:
         complete = False
     if not complete or any(letter.isspace() for letter in text):
         hint = f" or the variable {URI_VARIABLE}" if parameter == "state_manager_uri" else ""
-        # Before an @ stands a password.
-        value = "" if "@" in text else f"={_shortened(text)}"
+        # Before an @ stands a password, and a text without scheme and port may be the key in the wrong place.
+        is_shown = ("://" in text or _HOST_AND_PORT.fullmatch(text) is not None) and "@" not in text
+        value = f"={_shortened(text)}" if is_shown else ""
+        swapped = "" if is_shown or parameter != "state_manager_uri" else ", unless it has changed places with key="
         raise ConfigurationError(
-            f"{parameter}{value} is not a URI such as {schemes[0]}://host:8000; correct {parameter}={hint}"
+            f"{parameter}{value} is not a URI such as {schemes[0]}://host:8000; correct {parameter}={hint}{swapped}"
         )
     if "?" in text or "#" in text:
         raise ConfigurationError(f"{parameter} has a query or a fragment; give scheme, host, port and path only")
@@ -249,6 +259,11 @@ def _existing(parameter: str, path: str, what: str) -> None:
 
 
 def _api_key(key: str) -> str:
+    if key.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            "key is a URI, and has perhaps changed places with state_manager_uri=: correct key= or the variable "
+            f"{KEY_VARIABLE}"
+        )
     if not all("!" <= letter <= "~" for letter in key):
         raise ConfigurationError(
             f"key has a letter that cannot stand in a header: correct key= or the variable {KEY_VARIABLE}"

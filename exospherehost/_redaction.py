@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast, get_args
+from typing import Any, NoReturn, Self, TypeVar, cast, get_args
 from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, ValidationError
@@ -111,6 +111,9 @@ class Redactor:
 
     def __repr__(self) -> str:
         return "Redactor(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Redactor holds the values that it protects, and is neither pickled nor copied")
 
     def __call__(self, text: str) -> str:
         """Return the text with every protected value replaced.

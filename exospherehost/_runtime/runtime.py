@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from exospherehost import _config
 from exospherehost._config import ClientCertificate, Timeouts
@@ -157,6 +157,9 @@ class Runtime:
         self._task: asyncio.Task[None] | None = None
         self._registered = asyncio.Event()
         self._has_ended = False
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_config.KEEPS_A_KEY.format(type(self).__name__))
 
     def __repr__(self) -> str:
         return (

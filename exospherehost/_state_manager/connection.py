@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
-from exospherehost._config import ConnectionSettings
+from exospherehost._config import KEEPS_A_KEY, ConnectionSettings
 from exospherehost._errors import APIStatusError, UnsupportedByServerError
 from exospherehost._transport.dual_carrier import DualCarrier
 from exospherehost._transport.extensions import ServiceMemory
@@ -34,6 +34,9 @@ class ServiceConnection:
     def namespace(self) -> str:
         """The namespace that the calls are about."""
         return self._settings.namespace
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(KEEPS_A_KEY.format(type(self).__name__))
 
     async def __aenter__(self) -> Self:
         if self._session is not None:

@@ -6,7 +6,7 @@ import ssl
 import weakref
 from collections.abc import Coroutine, Generator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
 
 from exospherehost import _config
 from exospherehost._config import ClientCertificate, Timeouts
@@ -78,6 +78,9 @@ class SyncStateManager:
         self._thread = LoopThread(self._manager, f"exospherehost-state-manager-{namespace}")
         # Without waiting, since the garbage collector may run anywhere; the thread itself waits at the program's end.
         weakref.finalize(self, self._thread.close, waits=False).atexit = False
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_config.KEEPS_A_KEY.format(type(self).__name__))
 
     def __repr__(self) -> str:
         return f"SyncStateManager(namespace={self._namespace!r})"

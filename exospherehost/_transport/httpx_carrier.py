@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import httpx
 
-from exospherehost._config import IDLE_SECONDS, ClientCertificate, ConnectionSettings
+from exospherehost._config import IDLE_SECONDS, LONGEST_TIMEOUT, ClientCertificate, ConnectionSettings
 from exospherehost._errors import APIConnectionError, APITimeoutError, ConfigurationError
 from exospherehost_client import AuthenticatedClient
 from exospherehost_client.types import Headers, RawResponse, Request
@@ -43,7 +43,12 @@ class HttpxCarrier:
                 # In lower case, as the generated client's own: httpx would send a name twice that is written in two
                 # ways.
                 headers={"user-agent": user_agent, **Headers(settings.headers)},
-                timeout=httpx.Timeout(connect=timeouts.connect, read=read, write=timeouts.write, pool=timeouts.pool),
+                timeout=httpx.Timeout(
+                    connect=_bounded(timeouts.connect),
+                    read=_bounded(read),
+                    write=_bounded(timeouts.write),
+                    pool=_bounded(timeouts.pool),
+                ),
                 verify=settings.verify,
                 cert=settings.cert,
                 proxy=settings.proxy,
@@ -153,6 +158,11 @@ def _is_event_stream(response: httpx.Response) -> bool:
 def _as_ours(error: Exception) -> APIConnectionError:
     cls = APITimeoutError if isinstance(error, httpx.TimeoutException) else APIConnectionError
     return cls(_text(error), sent=not isinstance(error, _NEVER_SENT))
+
+
+def _bounded(seconds: float) -> float | None:
+    # A socket takes no infinite time-out.
+    return None if seconds > LONGEST_TIMEOUT else seconds
 
 
 def _file(cert: ClientCertificate) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from exospherehost.server.domain.errors import StartupError, StoreError
 from exospherehost.server.observability.access_log import AccessLogForm
@@ -111,6 +112,9 @@ class ServerSettings:
     writers: int = DEFAULT_WRITERS
     ui: bool = False
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} holds keys, and is neither pickled nor copied; make another one")
+
     def __post_init__(self) -> None:
         if self.keep_runs is not None and self.keep_runs <= timedelta(0):
             raise StartupError(f"keep_runs is {self.keep_runs}: give a time above 0, or None to keep all runs")
@@ -177,6 +181,9 @@ class ServerEnvironment:
     cors_origins: tuple[str, ...]
     older_secrets_keys: tuple[bytes, ...] = field(default=(), repr=False)
     tls_key_password: str | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} holds keys, and is neither pickled nor copied; make another one")
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> ServerEnvironment:

@@ -5,6 +5,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
 from typing import Any, NoReturn, Self, TypedDict, Unpack
 
 import httpx
@@ -16,6 +17,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
 WRITE_TIMEOUT_SECONDS = 30.0
 POOL_TIMEOUT_SECONDS = 10.0
+LONGEST_TIMEOUT_SECONDS = 31_536_000
 DEFAULT_TIMEOUT = httpx.Timeout(
     connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS, write=WRITE_TIMEOUT_SECONDS, pool=POOL_TIMEOUT_SECONDS
 )
@@ -46,8 +48,8 @@ class Client:
         headers: Sent with every request.
         timeout: Seconds, or httpx's own type; `httpx.Timeout(None)` for none. Left out, `DEFAULT_TIMEOUT`
             holds, or what a client handed in has.
-        verify: Whether to verify the server's certificate; a path of certificate authorities or a context
-            of your own.
+        verify: Whether to verify the server's certificate; the path of a file of certificate authorities, or of a
+            folder of them as `openssl rehash` prepares it, or a context of your own.
         cert: A client certificate: a file with certificate and key, or (certificate, key) or
             (certificate, key, password).
         proxy: The proxy's URL.
@@ -57,7 +59,7 @@ class Client:
         async_transport: The same for the async side.
 
     Raises:
-        ValueError: The base URL is not an absolute HTTP one.
+        ValueError: The base URL is not an absolute HTTP one, or the time-out is not a finite number above zero.
     """
 
     def __init__(
@@ -75,8 +77,8 @@ class Client:
         async_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base_url = _checked_url(base_url)
-        self._headers = dict(headers or {})
-        self._timeout = None if timeout is None else httpx.Timeout(timeout)
+        self._headers = _in_lower_case(headers or {})
+        self._timeout = None if timeout is None else _checked_timeout(timeout)
         self._verify = verify
         self._cert = cert
         self._proxy = proxy
@@ -103,15 +105,18 @@ class Client:
         raise TypeError(f"a {type(self).__name__} has connections and perhaps a key; it is not pickled")
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a client with more headers; this one stays as it is."""
+        """Return a client with more headers; this one stays as it is.
+
+        A name replaces itself in any case. The key is always the client's own.
+        """
         other = self._copy()
-        other._headers = {**self._headers, **headers}
+        other._headers = {**self._headers, **_in_lower_case(headers)}
         return other
 
     def with_timeout(self, timeout: httpx.Timeout | float) -> Self:
         """Return a client with another time-out; this one stays as it is."""
         other = self._copy()
-        other._timeout = httpx.Timeout(timeout)
+        other._timeout = _checked_timeout(timeout)
         return other
 
     def set_httpx_client(self, client: httpx.Client) -> Self:
@@ -146,19 +151,25 @@ class Client:
         """Send a request that an operation built; redirects are not followed.
 
         Raises:
-            httpx.TransportError: There was no response.
+            httpx.TransportError: There was no response, or none that can be decompressed.
         """
-        response = self.get_httpx_client().request(**self._arguments(request), follow_redirects=False)
+        try:
+            response = self.get_httpx_client().request(**self._arguments(request), follow_redirects=False)
+        except httpx.DecodingError as error:
+            raise _undecodable(error) from None
         return RawResponse(response.status_code, response.headers, response.content)
 
     async def send_async(self, request: Request) -> RawResponse:
         """Send a request that an operation built; redirects are not followed.
 
         Raises:
-            httpx.TransportError: There was no response.
+            httpx.TransportError: There was no response, or none that can be decompressed.
         """
         client = self.get_async_httpx_client()
-        response = await client.request(**self._arguments(request), follow_redirects=False)
+        try:
+            response = await client.request(**self._arguments(request), follow_redirects=False)
+        except httpx.DecodingError as error:
+            raise _undecodable(error) from None
         return RawResponse(response.status_code, response.headers, response.content)
 
     def stream(self, request: Request) -> AbstractContextManager[httpx.Response]:
@@ -204,7 +215,7 @@ class Client:
         arguments: dict[str, Any] = {
             "method": request.method,
             "url": self._base_url + request.target,
-            "headers": {**self._headers, **request.headers, **self._authentication()},
+            "headers": {**self._headers, **_in_lower_case(request.headers), **self._authentication()},
             "content": request.content,
         }
         if self._timeout is not None:
@@ -228,7 +239,10 @@ class Client:
             return self._verify
         # httpx deprecates paths here, so the context is made as it would make it.
         authorities = self._verify if isinstance(self._verify, str) else None
-        context = ssl.create_default_context(cafile=authorities)
+        if authorities is not None and Path(authorities).is_dir():
+            context = ssl.create_default_context(capath=authorities)
+        else:
+            context = ssl.create_default_context(cafile=authorities)
         if self._verify is False:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -272,8 +286,30 @@ class AuthenticatedClient(Client):
 def _checked_url(base_url: str) -> str:
     try:
         url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"base_url is malformed: {error}") from None
+    except httpx.InvalidURL:
+        # httpx quotes a part of it, which may be a key in the wrong place.
+        url = httpx.URL()
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
         raise ValueError("base_url must begin with http:// or https:// and a host, and end before any query")
     return base_url.rstrip("/")
+
+
+def _checked_timeout(timeout: httpx.Timeout | float) -> httpx.Timeout:
+    if not isinstance(timeout, httpx.Timeout) and not 0 < timeout < LONGEST_TIMEOUT_SECONDS:
+        raise ValueError(
+            f"timeout={timeout!r} is not a number of seconds above zero and below {LONGEST_TIMEOUT_SECONDS:,}; pass "
+            "httpx.Timeout(None) for none"
+        )
+    return httpx.Timeout(timeout)
+
+
+def _in_lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    # httpx would send a name twice that is written in two ways.
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _undecodable(error: httpx.DecodingError) -> httpx.RemoteProtocolError:
+    # httpx's own error is no TransportError, although there is no response that anybody could read.
+    failure = httpx.RemoteProtocolError(f"the response cannot be decompressed: {error}")
+    failure.request = error.request
+    return failure

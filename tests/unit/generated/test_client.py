@@ -4,6 +4,7 @@ import copy
 import pickle
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from exospherehost_client import AuthenticatedClient, Client
 from exospherehost_client.api.service import get_health
 from exospherehost_client.client import DEFAULT_TIMEOUT
+from exospherehost_client.types import Request
 
 KEY = "key-that-must-not-show"
 URL = "http://service.test"
@@ -198,3 +200,52 @@ def test_a_proxy_is_used() -> None:
     with Client(URL, proxy="http://proxy.test:3128", trust_env=False) as client:
         routes = client.get_httpx_client()._mounts
         assert len(routes) == 1
+
+
+def test_a_header_is_sent_once_in_whatever_case_it_is_given(recorder: Recorder) -> None:
+    client = AuthenticatedClient(URL, KEY, transport=recorder, headers={"X-Tenant": "1", "X-API-KEY": "other"})
+    changed = client.with_headers({"x-TENANT": "2", "X-Api-Key": "another"})
+    changed.send(Request("GET", "/health", headers={"X-tenant": "3"}))
+    get_health.sync(client=changed)
+    client.close()
+    changed.close()
+
+    sent = [[(name, value) for name, value in request.headers.multi_items()] for request in recorder.requests]
+    for pairs, tenant in zip(sent, ("3", "2"), strict=True):
+        assert [value for name, value in pairs if name == "x-api-key"] == [KEY]
+        assert [value for name, value in pairs if name == "x-tenant"] == [tenant]
+
+
+async def test_a_body_that_cannot_be_decompressed_is_a_transport_error() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+
+    transport = httpx.MockTransport(answer)
+    async with AuthenticatedClient(URL, KEY, transport=transport, async_transport=transport) as client:
+        with pytest.raises(httpx.TransportError, match="cannot be decompressed"):
+            get_health.sync(client=client)
+        with pytest.raises(httpx.TransportError, match="cannot be decompressed"):
+            await get_health.asyncio(client=client)
+
+
+def test_a_folder_of_authorities_is_taken(tmp_path: Path) -> None:
+    context = tls(Client(URL, verify=str(tmp_path)))
+
+    assert isinstance(context, ssl.SSLContext)
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.get_ca_certs() == []
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 0, -1, 1e15])
+def test_a_time_out_that_no_socket_takes_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"timeout=.* pass httpx\.Timeout\(None\) for none"):
+        Client(URL, timeout=seconds)
+    with pytest.raises(ValueError, match="timeout="):
+        Client(URL).with_timeout(seconds)
+
+
+@pytest.mark.parametrize("url", ["sk-very-secret", "user:sk-very-secret", "http://a:sk-very-secret"])
+def test_a_key_in_place_of_the_url_is_not_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url") as caught:
+        AuthenticatedClient(url, "http://localhost:8000")
+    assert "sk-very-secret" not in str(caught.value)

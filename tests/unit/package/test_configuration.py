@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from exospherehost import ConfigurationError, ExosphereError, Runtime, StateManager, Timeouts
+from exospherehost import ConfigurationError, ExosphereError, Runtime, StateManager, SyncStateManager, Timeouts
 from exospherehost._config import ConnectionSettings, resolve_connection
+from exospherehost._redaction import Redactor
+from exospherehost.server import ServerSettings, read_environment
 from tests._support.nodes import Echo
 
 KEY = "k-0123456789"
@@ -254,3 +258,37 @@ def test_settings_are_resolved_in_one_place() -> None:
     settings = resolve_connection(namespace="ns", state_manager_uri=URI, key=KEY, api_version="v0")
 
     assert _settings(_state_manager()) == settings
+
+
+def test_uri_and_key_in_swapped_places_are_refused_without_the_key(make: Make) -> None:
+    with pytest.raises(ConfigurationError, match="unless it has changed places with key=") as caught:
+        make(state_manager_uri=KEY, key=URI)
+    assert KEY not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="key is a URI, and has perhaps changed places"):
+        make(key=URI)
+
+
+@pytest.mark.parametrize("given", [f"{KEY}:{KEY}", f"user:{KEY}@host", f"  {KEY}  ", f"http://ok,{KEY}"])
+def test_a_text_that_may_be_a_key_is_not_quoted(make: Make, given: str) -> None:
+    with pytest.raises(ConfigurationError, match="state_manager_uri is not a URI") as caught:
+        make(state_manager_uri=given)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        _state_manager(),
+        _runtime(),
+        SyncStateManager("ns", URI, KEY),
+        _settings(_state_manager()),
+        Redactor([KEY]),
+        ServerSettings(api_key=KEY),
+        read_environment({"EXOSPHERE_API_KEY": KEY}),
+    ],
+    ids=lambda made: type(made).__name__,
+)
+@pytest.mark.parametrize("how", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_what_holds_a_key_is_neither_pickled_nor_copied(made: object, how: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match="is neither pickled nor copied"):
+        how(made)
