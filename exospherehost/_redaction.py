@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import sysconfig
 import traceback
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ _MAX_ISSUES = 20
 """How many problems of one validation are described."""
 
 _PACKAGE = str(Path(__file__).parent)
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 # pydantic quotes the values that it refuses and cuts them in the middle; another error may quote pydantic's text.
 _QUOTE, _END_OF_QUOTE = "input_value=", ", input_type="
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -291,6 +293,26 @@ def describe_exception(error: BaseException, redact: Redactor, models: Mapping[s
     if cause is not None:
         text += f"\ncaused by {_headline(cause, redact, names)}"
     return _sendable(text)
+
+
+def place_of(error: BaseException, redact: Redactor) -> str:
+    """Return the file and line of the user's code that an exception came from, redacted; empty if it has none.
+
+    That is the innermost frame outside of this package, the standard library and installed packages, or else the
+    innermost one outside of this package.
+    """
+    while members := _members(error):
+        error = members[0]
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith(_PACKAGE)
+    ]
+    own = [place for place in frames if not place[0].startswith(_INSTALLED) and not place[0].startswith("<")]
+    if not frames:
+        return ""
+    file, line = (own or frames)[-1]
+    return f"{redact(file)}:{line}"
 
 
 def _members(error: BaseException) -> Sequence[BaseException]:

@@ -232,9 +232,11 @@ class Coordinator:
     def _report_unreadable(self, claim: Claim) -> None:
         """Report as errors the states that cannot be read: handed back, they would be claimed again for ever."""
         for state_id, problem in claim.unreadable.items():
+            fields = self._fields_of(state_id)
+            logger.warning("event=claimed_state_unreadable state_id=%s reason=%r", state_id, str(problem), extra=fields)
             if not self._workers.holds(state_id) and self._reporter.note_claimed(state_id):
                 text = f"the runtime cannot read this state as the service sent it: {problem}"
-                self._reporter.submit_now(outcomes.errored(state_id, text, fields=self._fields_of(state_id)))
+                self._reporter.submit_now(outcomes.errored(state_id, text, fields=fields))
 
     def _hand_back(self, states: Iterable[ClaimedState]) -> None:
         for state in states:

@@ -180,4 +180,5 @@ def _note(unreadable: dict[str, str], item: object, problem: str) -> None:
     state_id = cast("dict[str, object]", item).get("state_id") if isinstance(item, dict) else None
     if isinstance(state_id, str) and state_id:
         unreadable[state_id] = problem
-    logger.warning("event=claimed_state_unreadable state_id=%s reason=%r", state_id, str(problem))
+    else:
+        logger.warning("event=claimed_state_nameless reason=%r", str(problem))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ class PreparedNode:
         has_secrets: Whether it needs any secrets.
         dumped: Returns what `execute` returned as JSON has it.
         timeout: Its time-out, in seconds; None for none.
+        place: The file and line of its `execute`, for errors that come from no line of the user's code.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class PreparedNode:
         "dumped",
         "has_secrets",
         "make",
+        "place",
         "runs_in_process",
         "timeout",
     )
@@ -58,6 +61,8 @@ class PreparedNode:
         self.has_secrets = declares_secrets(node)
         self.dumped = OutputDumper(node)
         self.timeout = node.execution.timeout
+        code = getattr(inspect.unwrap(node.execute), "__code__", None)
+        self.place = node.__module__ if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
     def set_inputs(self, node: BaseNode, inputs: Mapping[str, Any]) -> None:
         """Validate inputs and give them to an instance.

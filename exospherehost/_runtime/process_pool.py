@@ -23,7 +23,7 @@ from pebble import ProcessPool as PebblePool
 from exospherehost._nodes.node import BaseNode, NodeContext
 from exospherehost._nodes.node_models import names_of_models
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
-from exospherehost._redaction import Redactor, describe_exception, describe_refusal
+from exospherehost._redaction import Redactor, describe_exception, describe_refusal, place_of
 from exospherehost._runtime.node_outputs import OutputError
 from exospherehost._runtime.prepared_node import PreparedNode, StateError
 
@@ -31,7 +31,16 @@ logger = logging.getLogger(__name__)
 
 
 class ProcessFailure(Exception):
-    """Why an execution in a process failed; its text has been redacted there and can be reported."""
+    """Why an execution in a process failed; its text has been redacted there and can be reported.
+
+    Args:
+        text: the text.
+        place: the file and line of the user's code; empty if it is not known.
+    """
+
+    def __init__(self, text: str, place: str = "") -> None:
+        super().__init__(text)
+        self.place = place
 
 
 class ProcessTimeout(Exception):
@@ -113,7 +122,7 @@ class ProcessPool:
         except TimeoutError:
             raise ProcessTimeout from None
         if kind == "failure":
-            raise ProcessFailure(value)
+            raise ProcessFailure(*json.loads(value))
         if kind == "prune":
             raise PruneSignal(json.loads(value))
         if kind == "requeue":
@@ -177,7 +186,9 @@ def _execute(module: str, name: str, arguments: str) -> tuple[str, str]:
         prepared = _prepared(node_class)
     except BaseException as raised:  # noqa: BLE001 - the user's module may raise anything
         described = describe_exception(raised, Redactor(protected))
-        return "failure", f"{name} cannot be imported from {module} in a process of its own: {described}"
+        return _failure(
+            f"{name} cannot be imported from {module} in a process of its own: {described}", raised, protected
+        )
     try:
         node = prepared.make()
         prepared.set_inputs(node, inputs)
@@ -190,14 +201,19 @@ def _execute(module: str, name: str, arguments: str) -> tuple[str, str]:
             result = asyncio.run(result)
         return "result", json.dumps(prepared.dumped(result))
     except (StateError, OutputError) as error:
-        return "failure", describe_refusal(error, Redactor(protected))
+        return _failure(describe_refusal(error, Redactor(protected)), error, protected)
     except BaseException as raised:  # noqa: BLE001 - whatever a node lets out is its state's error
         lone = lone_signal(raised)
         if isinstance(lone, ReQueueAfterSignal):
             return "requeue", str(lone.delay_ms)
         if isinstance(lone, PruneSignal):
             return _pruned(node_class, lone, protected)
-        return "failure", describe_exception(raised, Redactor(protected), names_of_models(node_class))
+        text = describe_exception(raised, Redactor(protected), names_of_models(node_class))
+        return _failure(text, raised, protected)
+
+
+def _failure(text: str, error: BaseException, protected: Sequence[str]) -> tuple[str, str]:
+    return "failure", json.dumps([text, place_of(error, Redactor(protected))])
 
 
 @functools.cache
@@ -210,4 +226,5 @@ def _pruned(node_class: type[BaseNode], raised: PruneSignal, protected: Sequence
         return "prune", json.dumps(raised.data)
     except (TypeError, ValueError, RecursionError) as error:
         described = describe_exception(error, Redactor(protected))
-        return "failure", f"{node_class.__name__} pruned its state with data that is not JSON: {described}"
+        text = f"{node_class.__name__} pruned its state with data that is not JSON: {described}"
+        return _failure(text, raised, protected)

@@ -214,6 +214,8 @@ class Reporter:
         for item, result in zip(items, results, strict=True):
             if result.status < 300:
                 taken.append(item)
+                if item.outcome.kind == "errored":
+                    _tell_of_retry(item.outcome, result.retry_created)
             else:
                 self._judge(item, result)
         self._settle(taken)
@@ -278,7 +280,7 @@ class Reporter:
     async def _deliver(self, item: _Item) -> None:
         item.attempts += 1
         try:
-            await self._session.report(item.outcome.report)
+            is_retried = await self._session.report(item.outcome.report)
         except _UNSERIALIZABLE as error:
             self._replace(item, describe_refusal(error, item.outcome.redactor()))
         except APIError as error:
@@ -291,6 +293,8 @@ class Reporter:
                 self._note_failure(error)
                 self._later(item, self._backoff.delay_after(item.attempts, error))
         else:
+            if item.outcome.kind == "errored":
+                _tell_of_retry(item.outcome, is_retried)
             self._settle([item])
 
     # ---- what becomes of an outcome ------------------------------------------------------------
@@ -363,6 +367,14 @@ class Reporter:
         if not self._failing:
             self._failing = True
             logger.warning("event=reports_failing undelivered=%d reason=%s", len(self._open), error)
+
+
+def _tell_of_retry(outcome: Outcome, is_retried: bool | None) -> None:
+    """Log whether a failed state is tried again, as the service said."""
+    if is_retried:
+        logger.info("event=state_is_retried state_id=%s", outcome.state_id, extra=outcome.fields)
+    elif is_retried is not None:
+        logger.warning("event=state_failed_for_good state_id=%s", outcome.state_id, extra=outcome.fields)
 
 
 def _is_status(error: Exception, *statuses: int) -> bool:

@@ -15,7 +15,7 @@ from exospherehost._errors import APIError
 from exospherehost._nodes.node import BaseNode, NodeContext
 from exospherehost._nodes.node_models import names_of_models
 from exospherehost._nodes.signals import PruneSignal, ReQueueAfterSignal, lone_signal
-from exospherehost._redaction import Redactor, describe_exception, describe_refusal
+from exospherehost._redaction import Redactor, describe_exception, describe_refusal, place_of
 from exospherehost._runtime import outcomes
 from exospherehost._runtime.node_outputs import OutputError
 from exospherehost._runtime.node_runner import NodeRunner, TimedOut
@@ -27,6 +27,8 @@ from exospherehost._transport.session import Session
 from exospherehost_client.models import ClaimedState, PruneRequest
 
 logger = logging.getLogger(__name__)
+
+RETRY_POLICY = "by the retry policy of the graph; by default 3 times, after 2 s, 4 s and 8 s"
 
 _Field: TypeAlias = tuple[str, Any]
 _END_OF_TIMED_OUT = {
@@ -83,7 +85,7 @@ class StateExecutor:
             known = self._nodes.get(state.node_name)
             if known is None:
                 unknown = f"this runtime has no node {state.node_name!r}; it has {', '.join(self._nodes)}"
-                return outcomes.errored(state_id, unknown, fields=fields)
+                return outcomes.errored(state_id, self._logged(state, unknown, "unknown"), fields=fields)
             node = None
             if not known.runs_in_process:
                 # Only JSON goes to another process, which makes and validates the node there.
@@ -132,7 +134,9 @@ class StateExecutor:
             return outcomes.pruned(state.state_id, data, protected, size, fields)
         except (StateError, ValidationError) as error:
             why = describe_refusal(error, Redactor(protected))
-        text = self._logged(state, f"the pruned report cannot be delivered: {why}")
+        text = self._logged(
+            state, f"the pruned report cannot be delivered: {why}", place_of(signal, Redactor(protected))
+        )
         return outcomes.errored(state.state_id, text, protected, fields)
 
     def _blocked(self, state: ClaimedState, seconds: float) -> None:
@@ -160,17 +164,25 @@ class StateExecutor:
             text = describe_refusal(error, redact)
         else:
             text = describe_exception(error, redact, names_of_models(self._nodes[state.node_name].make))
-        return self._logged(state, text)
+        place = error.place if isinstance(error, ProcessFailure) else place_of(error.__cause__ or error, redact)
+        return self._logged(state, text, place)
 
-    def _logged(self, state: ClaimedState, text: str) -> str:
+    def _logged(self, state: ClaimedState, text: str, place: str) -> str:
+        fields = log_fields(self._namespace, state)
         logger.warning(
-            "event=state_errored node=%s identifier=%s state_id=%s error=%s",
+            "event=state_errored node=%s identifier=%s state_id=%s run_id=%s attempt=%s at='%s' retry='%s' error=%s",
             state.node_name,
             state.identifier,
             state.state_id,
+            state.run_id or "unknown",
+            state.attempt or "unknown",
+            place or self._nodes[state.node_name].place,
+            RETRY_POLICY,
             text.partition("\n")[0],
-            extra=log_fields(self._namespace, state),
+            extra=fields,
         )
+        # The redacted text has the last frames; a traceback of the logger's own would show values.
+        logger.debug("event=state_traceback state_id=%s text=\n%s", state.state_id, text, extra=fields)
         return text
 
 

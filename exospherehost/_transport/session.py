@@ -175,15 +175,19 @@ class Session:
         )
         return response.parsed.secrets
 
-    async def report(self, report: bodies.StateReport) -> None:
-        """Send one report, once: the caller decides whether to send it again."""
+    async def report(self, report: bodies.StateReport) -> bool | None:
+        """Send one report, once: the caller decides whether to send it again.
+
+        Returns:
+            For an error, whether the service tries the state again; None where it does not say.
+        """
         namespace, state_id = self._namespace, report["state_id"]
         if "executed" in report:
             request = report_executed.build_request(namespace, state_id, body=report["executed"])
             await self._send(request, report_executed.parse_response)
         elif "errored" in report:
             request = report_errored.build_request(namespace, state_id, body=report["errored"])
-            await self._send(request, report_errored.parse_response)
+            return (await self._send(request, report_errored.parse_response)).parsed.retry_created
         elif "prune" in report:
             request = prune_state.build_request(namespace, state_id, body=report["prune"])
             await self._send(request, prune_state.parse_response)
@@ -192,6 +196,7 @@ class Session:
             await self._send(request, requeue_state.parse_response)
         else:
             raise ValueError(f"the report of state {state_id} has no outcome")
+        return None
 
     async def report_together(self, reports: list[bodies.StateReport]) -> list[models.StateReportResult]:
         """Send reports in one request, once, on a service with `batch-report`; one result each, in order."""

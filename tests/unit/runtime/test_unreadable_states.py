@@ -43,7 +43,7 @@ async def test_one_unreadable_state_is_reported_and_the_others_are_executed(
     assert report is not None
     assert report.action == "errored"
     assert "cannot read this state as the service sent it: ClaimedState is not valid: inputs: " in report.body["error"]
-    assert "event=claimed_state_unreadable state_id=None reason='ClaimedState is not valid: " in caplog.text
+    assert "event=claimed_state_nameless reason='ClaimedState is not valid: " in caplog.text
 
 
 async def test_what_a_claim_does_not_need_may_be_missing(service: FakeStateManager) -> None:
