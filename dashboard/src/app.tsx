@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { goneSince } from "./api/client";
 import { extensions, learnExtensions } from "./api/features";
 import { listNamespaces } from "./api/operations";
-import { session, signOut } from "./api/session";
+import { needsSignIn, session, signOut } from "./api/session";
 import { useKeys } from "./lib/keys";
 import { useResource } from "./lib/resource";
 import { clock } from "./lib/time";
@@ -23,7 +23,7 @@ import { Icon, Logo, type IconName } from "./ui/icons";
 const LAST_NAMESPACE = "exospherehost.namespace";
 
 export function App() {
-  if (!session.value && place.value.parts[0] !== "api") return <SignInPage />;
+  if (!session.value && (needsSignIn.value || place.value.parts[0] !== "api")) return <SignInPage />;
   return <Frame />;
 }
 

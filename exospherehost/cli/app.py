@@ -100,6 +100,7 @@ cli = LazyGroup(
         "dev": Place("dev", "dev", "Run a script with a state manager of its own, then show its runs."),
         "run": Place("run", "run", "Run a runtime until Ctrl-C or SIGTERM."),
         "serve": Place("serve", "serve", "Run the state manager until Ctrl-C or SIGTERM."),
+        "ui": Place("ui", "ui", "Show the dashboard of any state manager, until Ctrl-C or SIGTERM."),
     },
 )
 cli.add_command(

@@ -61,4 +61,5 @@ def test_a_key_for_one_namespace_sees_that_and_is_told_why_not_another(chromium:
         expect(page).to_have_url(re.compile("/ui/n/shipping/runs"))
         for section in ("runs", "graphs", "nodes"):
             page.goto(f"/ui/n/{NS}/{section}")
-            expect(page.get_by_role("heading", name="This key is not for this namespace")).to_be_visible()
+            expect(page.get_by_role("heading", name="The service refuses this key")).to_be_visible()
+            expect(page.get_by_text("This API key is not for the namespace 'billing'")).to_be_visible()

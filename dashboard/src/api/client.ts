@@ -1,7 +1,7 @@
 // Requests to the service, under the session.
 import { signal } from "@preact/signals";
 import { ApiError, detailOf, Unreachable } from "./errors";
-import { forget, session, SESSION_HEADER } from "./session";
+import { forget, needsSignIn, session, SESSION_HEADER } from "./session";
 
 /** Since when the service has not been reached; null while it is. */
 export const goneSince = signal<number | null>(null);
@@ -41,7 +41,8 @@ export async function send(path: string, options: Options = {}): Promise<Respons
   goneSince.value = null;
   if (response.status === 401) {
     const detail = await detailOf(response);
-    if (token && token === session.value?.session) forget(detail);
+    if (!token) needsSignIn.value = true;
+    else if (token === session.value?.session) forget(detail);
     throw new ApiError(401, detail);
   }
   if (!response.ok) throw new ApiError(response.status, await detailOf(response));

@@ -1,6 +1,7 @@
 // Which extensions the service has: its OpenAPI document marks what belongs to one.
 import { signal } from "@preact/signals";
 import { request } from "./client";
+import { ApiError } from "./errors";
 
 export interface Schema {
   $ref?: string;
@@ -74,7 +75,9 @@ export async function learnExtensions(): Promise<void> {
     document = await request<Document>("/openapi.json");
   } catch (error) {
     // Without a document there are no extensions; a service that is gone is asked again.
-    if (!(error instanceof Error) || !("status" in error)) throw error;
+    if (!(error instanceof ApiError)) throw error;
+    // It is there, for those who have signed in.
+    if (error.status === 401) return;
   }
   apiDocument.value = document;
   extensions.value = extensionsOf(document);

@@ -15,6 +15,8 @@ const PATH = "/ui/session";
 export const SESSION_HEADER = "x-exosphere-session";
 
 export const session = signal<Session | null>(read());
+/** Whether even what needs no key elsewhere needs one here, as behind `exospherehost ui`. */
+export const needsSignIn = signal(false);
 /** Why there is no session any longer, for the page of the sign-in. */
 export const signedOutBecause = signal("");
 
@@ -36,6 +38,7 @@ async function open(init: RequestInit): Promise<void> {
   const response = await fetch(PATH, { method: "POST", cache: "no-store", ...init });
   if (!response.ok) throw new Error(await detailOf(response));
   signedOutBecause.value = "";
+  needsSignIn.value = false;
   keep((await response.json()) as Session);
 }
 

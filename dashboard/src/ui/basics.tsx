@@ -78,7 +78,7 @@ export function Loading({ what }: { what: string }) {
 export function Failure({ error, what }: { error: unknown; what: string }) {
   if (error instanceof Unreachable) return <Loading what={what} />;
   const status = error instanceof ApiError ? error.status : 0;
-  const title = status === 403 ? "This key is not for this namespace" : status === 404 ? `There is no such ${what}` : `The ${what} could not be read`;
+  const title = status === 403 ? "The service refuses this key" : status === 404 ? `There is no such ${what}` : `The ${what} could not be read`;
   return (
     <Empty icon="warn" title={title}>
       <p class="prewrap">{messageOf(error)}</p>

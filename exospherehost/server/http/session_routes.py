@@ -7,13 +7,14 @@ session in the place of a key.
 from __future__ import annotations
 
 import json
+from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server.domain.clock import rfc3339
 from exospherehost.server.domain.errors import ServiceError
 from exospherehost.server.http import responses
-from exospherehost.server.http.authentication import Authenticator, given_key, session_token
+from exospherehost.server.http.authentication import given_key, session_token
 from exospherehost.server.http.request_bodies import read_body
 from exospherehost.server.security.access import Access
 from exospherehost.server.security.api_keys import digest
@@ -28,6 +29,14 @@ _NO_LINK = responses.refusal(401, "This link was used before, or is older than f
 _NO_STORE = (b"cache-control", b"no-store")
 
 
+class Admits(Protocol):
+    """Judges what a request is made under."""
+
+    async def admit(self, scope: Scope) -> Access | ASGIApp:
+        """Return what a request may do, or the answer that turns it away."""
+        ...
+
+
 class SessionEndpoint:
     """POST exchanges a key or a link's token for a session, GET shows what a session may do, and DELETE ends it.
 
@@ -36,7 +45,7 @@ class SessionEndpoint:
         sessions: Where sessions are.
     """
 
-    def __init__(self, authenticator: Authenticator, sessions: Sessions) -> None:
+    def __init__(self, authenticator: Admits, sessions: Sessions) -> None:
         self._authenticator = authenticator
         self._sessions = sessions
 
