@@ -28,7 +28,7 @@ export type Direction = "LR" | "TB";
 
 // Beyond this, minimising crossings takes seconds; layers alone are then drawn.
 const MOST_FOR_DAGRE = 250;
-const GAP = { along: 76, across: 24, margin: 16 };
+const GAP = { along: 64, across: 24, margin: 16 };
 
 interface Linked {
   identifier: string;
@@ -65,7 +65,8 @@ function byDagre(ids: readonly string[], links: readonly Link[], size: Size, dir
       return { id, x: x - size.width / 2, y: y - size.height / 2 };
     }),
     links: links.map((link) => {
-      const between = (graph.edge(link.from, link.to, link.kind) as { points: Point[] }).points.slice(1, -1);
+      // Of what is between, the points beside boxes alone: those in the gaps would make it wind.
+      const between = (graph.edge(link.from, link.to, link.kind) as { points: Point[] }).points.slice(1, -1).filter((_, i) => i % 2);
       const [a, b] = [graph.node(link.from) as Point, graph.node(link.to) as Point];
       return { ...link, points: [leave(a, size, direction), ...between, arrive(b, size, direction)] };
     }),

@@ -21,6 +21,12 @@ export const STATES: Record<string, Look> = {
   CREATED: { word: "Waiting", tone: "wait", means: "Waits to be claimed by a runtime (CREATED)" },
 };
 
+/** Kinds of states that a list of runs sums up. */
+const SUMS: Record<string, Look> = {
+  PENDING: { word: "Pending", tone: "busy", means: "Wait, or are running" },
+  ENDED: { word: "Done or pruned", tone: "mute", means: "Done before the run was cancelled, or pruned by that" },
+};
+
 export const RUNS: Record<string, Look> = {
   PENDING: { word: "Running", tone: "busy", means: "Some states are pending" },
   SUCCESS: { word: "Success", tone: "good", means: "Every state has succeeded" },
@@ -30,7 +36,7 @@ export const RUNS: Record<string, Look> = {
 
 const UNKNOWN: Look = { word: "", tone: "mute", means: "A status that this page does not know" };
 
-export const lookOfState = (status: string): Look => STATES[status] ?? { ...UNKNOWN, word: status };
+export const lookOfState = (status: string): Look => STATES[status] ?? SUMS[status] ?? { ...UNKNOWN, word: status };
 export const lookOfRun = (status: string): Look => RUNS[status] ?? { ...UNKNOWN, word: status };
 
 export const PENDING = new Set(["CREATED", "QUEUED", "EXECUTED"]);
@@ -53,10 +59,10 @@ export function ordered(counts: Counts): [string, number][] {
 /** A run's counts, which the service sums by kind, under the status that stands for each kind. */
 export function countsOfRun(run: Run): Counts {
   return {
-    SUCCESS: run.success_count,
+    [run.cancelled_at ? "ENDED" : "SUCCESS"]: run.success_count,
     RETRY_CREATED: run.retried_count,
     ERRORED: run.errored_count,
-    CREATED: run.pending_count,
+    PENDING: run.pending_count,
   };
 }
 

@@ -17,7 +17,7 @@ import { Icon } from "../ui/icons";
 import { StateTable } from "../ui/state_table";
 import { Bar, Legend } from "../ui/status";
 
-const SIZE = { width: 188, height: 98 };
+const SIZE = { width: 178, height: 98 };
 
 interface Props {
   ns: string;

@@ -29,7 +29,7 @@ const SMALLEST = 0.05;
 // What is smaller cannot be read: rather a part is shown, and the rest by moving.
 const LEGIBLE = 0.7;
 const LARGEST = 1.6;
-const NARROW = 700;
+const NARROW = 820;
 
 export function Canvas({ ids, links, size, label, selected, onSelect, children, boxClass, flow }: Props) {
   const frame = useRef<HTMLDivElement>(null);
@@ -59,7 +59,8 @@ export function Canvas({ ids, links, size, label, selected, onSelect, children, 
   chosen.current = selected;
 
   useLayoutEffect(() => {
-    const turn = (): void => setDirection((frame.current?.clientWidth ?? NARROW) < NARROW ? "TB" : "LR");
+    // By the window: a panel that opens beside the graph does not turn it.
+    const turn = (): void => setDirection(innerWidth < NARROW ? "TB" : "LR");
     turn();
     const observer = new ResizeObserver(() => {
       turn();
