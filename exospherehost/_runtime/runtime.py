@@ -281,6 +281,11 @@ class Runtime:
             self._registered.set()
             self._registered = asyncio.Event()
 
+    async def _start(self) -> None:
+        """Run until stopped, as 0.0.3 named it; deprecated."""
+        warnings.warn("Runtime._start() is deprecated; use `await runtime.run()`", DeprecationWarning, stacklevel=2)
+        await self.run()
+
     def _note_ready(self) -> None:
         if self._liveness is not None:
             self._liveness.started()

@@ -27,7 +27,7 @@ from exospherehost._errors import (
 from exospherehost._graphs.models import CronTrigger, GraphNodeModel, RetryPolicyModel, StoreConfigModel, TriggerState
 from exospherehost._redaction import Redactor, validated
 from exospherehost._state_manager.run_operations import RunOperations
-from exospherehost._state_manager.trigger_forms import RootCache, check_key, entries_of, published_form
+from exospherehost._state_manager.trigger_forms import RootCache, check_key, check_texts, entries_of, published_form
 from exospherehost._transport.session import Session
 from exospherehost_client import models
 from exospherehost_client.extensions import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES
@@ -108,7 +108,7 @@ class StateManager(RunOperations):
         graph_name: str,
         state: Mapping[str, str],
         states: Mapping[str, str] | None = None,
-        *,
+        *published: int,
         start_delay: int = 0,
     ) -> Json: ...
 
@@ -117,7 +117,7 @@ class StateManager(RunOperations):
         graph_name: str,
         state: TriggerState | Mapping[str, str] | None = None,
         states: Sequence[TriggerState] | Mapping[str, str] | None = None,
-        *,
+        *published: int,
         inputs: Mapping[str, str] | None = None,
         store: Mapping[str, str] | None = None,
         start_delay: int = 0,
@@ -133,7 +133,8 @@ class StateManager(RunOperations):
             graph_name: the graph.
             state: one state to begin with.
             states: several states to begin with, in one run.
-            inputs: laid over the template's inputs of the root; other keys are dropped by the service.
+            inputs: laid over the template's inputs of the root.
+            published: the start delay, as the fourth argument of 0.0.3; deprecated.
             store: the run's store.
             start_delay: milliseconds until the first states are due. Default: 0.
             idempotency_key: on a service with the extension `idempotency`, the same key starts no second
@@ -143,15 +144,17 @@ class StateManager(RunOperations):
             The service's answer as JSON, with the `run_id`.
 
         Raises:
-            InvalidTriggerError: (a ValueError) neither form, both forms, or no states; nothing was sent.
+            InvalidTriggerError: (a ValueError) neither form, both forms, or no states; an input that the graph does
+                not have; a text that the service would expand. Nothing was sent.
             UnsupportedByServerError: the service cannot begin with these states; nothing was sent.
             TriggerOutcomeUnknownError: the connection was lost after sending; the run may exist.
             APIStatusError: the service refused, for instance 404 for an unknown graph.
             APIConnectionError: the service could not be reached.
         """
         checked_segment("graph_name", graph_name)
-        state, states, inputs, store = published_form(state, states, inputs, store)
-        entries = entries_of(state, states, inputs)
+        state, states, inputs, store, start_delay = published_form(state, states, published, inputs, store, start_delay)
+        has_other_arguments = store is not None or start_delay != 0
+        entries = entries_of(state, states, inputs, has_other_arguments=has_other_arguments)
         check_key(idempotency_key)
         body: Json = {"store": store or {}, "start_delay": start_delay}
         if entries is None:
@@ -161,11 +164,20 @@ class StateManager(RunOperations):
             body["states"] = [entry.model_dump() for entry in entries]
         # Checked before the service is asked for anything.
         request = validated(models.TriggerGraphRequest.model_validate, body, _as(InvalidTriggerError))
+        check_texts(inputs, entries, store)
+        has_inputs = bool(inputs) if entries is None else any(entry.inputs for entry in entries)
         async with self._connected() as session:
             extensions = await _known_extensions(session, needed=entries is not None)
+            was_known = False
+            if has_inputs and (entries is None or TRIGGER_STATES in extensions):
+                was_known = await self._roots.learn(session, graph_name)
+                # Another service may be in use since.
+                extensions = await _known_extensions(session, needed=entries is not None)
             if entries is not None and TRIGGER_STATES not in extensions:
                 request.inputs, request.states = await self._roots.as_inputs(session, graph_name, entries), None
                 entries = None
+            elif has_inputs:
+                await self._roots.check_names(session, graph_name, inputs or {}, entries, may_be_stale=was_known)
             honoured = IDEMPOTENCY in extensions
             if idempotency_key is None and honoured:
                 idempotency_key = token_hex(16)

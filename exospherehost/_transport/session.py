@@ -209,17 +209,18 @@ class Session:
     # ---- graphs, nodes and runs: what a state manager calls --------------------------------------
 
     async def get_graph(
-        self, graph_name: str, *, needed: Collection[str] = ("nodes",)
+        self, graph_name: str, *, needed: Collection[str] = ("nodes",), backoff: Backoff | None = None
     ) -> Response[models.GraphResponse]:
         """Read a graph template.
 
         Args:
             graph_name: the graph.
             needed: names of the fields that the caller reads; others may be missing.
+            backoff: how to try again. Default: the session's.
         """
         request = get_graph.build_request(self._namespace, graph_name)
         read = tolerant(get_graph.parse_response, models.GraphResponse, Needed(needed))
-        return await self._send(request, read, may_resend=is_transient)
+        return await self._send(request, read, may_resend=is_transient, backoff=backoff)
 
     async def upsert_graph(self, graph_name: str, body: models.UpsertGraphRequest) -> Response[models.GraphResponse]:
         """Create or replace a graph template; sent again after a transient fault, since it is an upsert."""

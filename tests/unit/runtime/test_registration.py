@@ -187,3 +187,11 @@ async def test_stop_during_the_registration(service: FakeStateManager) -> None:
         await eventually(lambda: service.asked)
 
     assert service.claims == []
+
+
+async def test_start_of_the_published_notebooks_works_and_warns(service: FakeStateManager) -> None:
+    runtime = make_runtime(service, Echo)
+    runtime.stop()
+
+    with pytest.warns(DeprecationWarning, match=r"use `await runtime\.run\(\)`"):
+        await runtime._start()

@@ -9,6 +9,7 @@ import pytest
 
 from exospherehost import ExosphereError, InvalidTriggerError, NotFoundError, StateManager, TriggerState
 from tests._support.fake_state_manager import FakeStateManager
+from tests._support.graph_json import graph_answer, graph_node
 from tests._support.http_service import Answer
 from tests._support.runtimes import KEY
 
@@ -24,8 +25,13 @@ def manager(service: FakeStateManager) -> StateManager:
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "inputs={}"),
-    "store alone": ({"store": {"a": "b"}}, "inputs={}"),
-    "delay alone": ({"start_delay": 5}, "inputs={}"),
+    "a text that is expanded": (
+        {"inputs": {"k": "${{a.outputs.b}}"}},
+        "'k'; pass the text as a value of store=",
+    ),
+    "a text that is refused": ({"inputs": {"j": "x", "k": "costs ${{5}"}}, "in the input 'k'"),
+    "a key of no store": ({"inputs": {"k": "${{store.secret}}"}, "store": {"other": "x"}}, "in the input 'k'"),
+    "a text in a state": ({"state": TriggerState(identifier="a", inputs={"k": "${{store.s}}"})}, "in the input 'k'"),
     "state and states": ({"state": ONE, "states": [TWO]}, "both state and states"),
     "state and empty states": ({"state": ONE, "states": []}, "both state and states"),
     "empty states": ({"states": []}, "empty list"),
@@ -59,7 +65,8 @@ POSITIONAL_REFUSED: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "store twice": (({"k": "v"}, {"s": "t"}), {"store": {"s": "u"}}),
     "state and store": ((ONE, {"s": "t"}), {}),
     "inputs and states": (({"k": "v"}, [ONE]), {}),
-    "store alone": ((None, {"s": "t"}), {}),
+    "delay twice": (({}, {}, 5), {"start_delay": 6}),
+    "too many": (({}, {}, 5, 6), {}),
 }
 
 
@@ -89,6 +96,62 @@ async def test_positional_call_of_the_published_sdk_works_and_warns(
         {"inputs": {}, "store": {}, "start_delay": 0},
         {"inputs": {"k": "v"}, "store": {"s": "t"}, "start_delay": 0},
     ]
+
+
+async def test_fourth_positional_argument_is_the_delay(service: FakeStateManager, manager: StateManager) -> None:
+    with pytest.warns(DeprecationWarning, match="start_delay="):
+        await manager.trigger("g", {"k": "v"}, {"s": "t"}, 5)
+    with pytest.warns(DeprecationWarning, match="start_delay="):
+        await manager.trigger("g", None, {"s": "t"})
+
+    assert service.triggers == [
+        {"inputs": {"k": "v"}, "store": {"s": "t"}, "start_delay": 5},
+        {"inputs": {}, "store": {"s": "t"}, "start_delay": 0},
+    ]
+
+
+async def test_store_or_delay_alone_has_no_inputs(service: FakeStateManager, manager: StateManager) -> None:
+    await manager.trigger("g", store={"s": "t"})
+    await manager.trigger("g", start_delay=5)
+
+    assert service.triggers == [
+        {"inputs": {}, "store": {"s": "t"}, "start_delay": 0},
+        {"inputs": {}, "store": {}, "start_delay": 5},
+    ]
+
+
+async def test_a_placeholder_for_a_key_of_the_own_store_is_sent(
+    service: FakeStateManager, manager: StateManager
+) -> None:
+    await manager.trigger("g", inputs={"k": "costs ${{store.s}}"}, store={"s": "${{5}}"})
+
+    assert service.triggers == [{"inputs": {"k": "costs ${{store.s}}"}, "store": {"s": "${{5}}"}, "start_delay": 0}]
+
+
+async def test_unknown_input_is_refused_and_names_the_nearest(service: FakeStateManager, manager: StateManager) -> None:
+    service.graphs["g"] = graph_answer({**graph_node("a"), "inputs": {"name": "x"}})
+
+    with pytest.raises(
+        InvalidTriggerError, match="node 'a' of graph 'g' has no input 'nam': did you mean 'name'"
+    ) as caught:
+        await manager.trigger("g", inputs={"nam": "y"})
+    assert str(caught.value).startswith("nothing was sent: ")
+    assert service.triggers == []
+
+    # What was known is read anew before anything is refused.
+    service.graphs["g"] = graph_answer({**graph_node("a"), "inputs": {"nam": "x"}})
+    await manager.trigger("g", inputs={"nam": "y"})
+    await manager.trigger("g", inputs={"nam": "y"})
+    assert len(service.triggers) == 2
+    assert service.paths("GET").count("/v0/namespace/ns/graph/g") == 2
+
+
+async def test_a_graph_that_cannot_be_read_is_not_checked(service: FakeStateManager, manager: StateManager) -> None:
+    service.before = lambda asked: Answer(503) if asked.method == "GET" else None
+
+    await manager.trigger("g", inputs={"any": "y"})
+
+    assert len(service.triggers) == 1
 
 
 async def test_named_forms_do_not_warn(service: FakeStateManager, manager: StateManager) -> None:

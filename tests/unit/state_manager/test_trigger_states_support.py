@@ -61,7 +61,7 @@ async def test_states_are_sent_where_the_document_has_the_extension(
         }
     ]
     assert [state["identifier"] for state in answer["states"]] == ["middle", "middle"]
-    assert service.paths("GET") == ["/openapi.json"]
+    assert service.paths("GET") == ["/openapi.json", "/v0/namespace/ns/graph/g"]
 
 
 async def test_document_is_asked_for_once(service: FakeStateManager, manager: StateManager) -> None:
@@ -72,7 +72,7 @@ async def test_document_is_asked_for_once(service: FakeStateManager, manager: St
     async with manager:
         await manager.trigger("g", inputs={})
 
-    assert service.paths("GET") == ["/openapi.json"]
+    assert service.paths("GET").count("/openapi.json") == 1
 
 
 async def test_document_is_not_asked_for_without_need(service: FakeStateManager, manager: StateManager) -> None:
@@ -262,7 +262,7 @@ async def test_each_service_is_asked_for_itself(service: FakeStateManager) -> No
         first.document = WITH
         manager = StateManager("ns", f"{first.uri},{service.uri}", KEY)
         await manager.trigger("g", state=AT_ROOT)
-        first.before = lambda _: DROP
+        first.before = lambda asked: DROP if asked.method == "POST" else None
         with pytest.raises(APIError):
             await manager.trigger("g", state=AT_ROOT)
         await manager.trigger("g", state=AT_ROOT)
