@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from exospherehost.server.domain.errors import StoreError
-from exospherehost.server.storage import migrations
+from exospherehost.server.storage import migrations, run_totals
 from exospherehost.server.storage.opening import load_postgresql
 from exospherehost.server.storage.sql.database_url import database_path, postgresql_url
 from exospherehost.server.storage.sqlite import engine as sqlite_engine
@@ -37,6 +37,14 @@ class Schema:
     def differences(self) -> list[str]:
         """Return in what it differs from the one that this version of the package would make."""
         return migrations.differences(self.engine)
+
+    def wrong_totals(self) -> list[run_totals.WrongTotal]:
+        """Return the namespaces whose kept number of runs is wrong; the schema must be current."""
+        return run_totals.find_wrong_totals(self.engine)
+
+    def correct_totals(self) -> list[run_totals.WrongTotal]:
+        """Count the runs of all namespaces anew if a total is wrong, and return what was wrong."""
+        return run_totals.correct_totals(self.engine)
 
 
 @contextmanager

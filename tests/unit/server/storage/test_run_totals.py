@@ -9,12 +9,17 @@ from itertools import count
 from typing import NoReturn
 
 import pytest
+from click.testing import CliRunner
 
+from exospherehost.cli.app import cli
 from exospherehost.server.domain.errors import Contention
 from exospherehost.server.domain.records import NewRun, RunCounts
 from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.storage.opening import open_store
+from exospherehost.server.storage.run_totals import WrongTotal
+from exospherehost.server.storage.schema import open_schema
 from exospherehost.server.storage.sql.store import SqlStore
+from exospherehost.server.storage.sql.tables import runs as runs_table
 from tests._support.databases import Database
 
 SPACES = ("one", "two", "three")
@@ -153,3 +158,52 @@ async def test_a_run_that_has_changed_meanwhile_stays_counted(store: SqlStore) -
 
     assert not await store.write(work)
     assert await store.read(totals) == {"one": 1}
+
+
+def store_uncounted(database: Database, space: str, runs: int) -> None:
+    """Store runs as a server from before schema 0006 does: without a change of any total (an emulation)."""
+    columns = [column.name for column in runs_table.c if column.name != "key"]
+    for _run in range(runs):
+        number = next(_numbers)
+        values = {"id": f"'old-{number}'", "namespace": f"'{space}'"}
+        listed = ", ".join(values.get(name, name) for name in columns)
+        database.query(
+            f"INSERT INTO runs (key, {', '.join(columns)}) "  # noqa: S608 - the names are ours
+            f"SELECT {10**12 + number}, {listed} FROM runs LIMIT 1"
+        )
+
+
+async def test_uncounted_runs_are_found_and_counted_while_servers_write(
+    stores: list[SqlStore], database: Database
+) -> None:
+    await stores[0].write(put_graph)
+    await stores[0].write(lambda unit: add(unit, "one", "two"))
+    store_uncounted(database, "one", 4)
+    store_uncounted(database, "three", 2)
+    with open_schema(database.setting) as schema:
+        assert schema.wrong_totals() == [WrongTotal("one", 5, 1), WrongTotal("three", 2, 0)]
+        writes = asyncio.gather(
+            *(store.write(lambda unit: add(unit, *SPACES)) for store in stores for _run in range(40))
+        )
+        corrected = await asyncio.to_thread(schema.correct_totals)
+        await writes
+        assert [wrong.namespace for wrong in corrected] == ["one", "three"]
+        assert schema.wrong_totals() == []
+        assert schema.correct_totals() == []
+    assert await stores[0].read(totals) == dict(database.query(COUNTED))
+
+
+async def test_the_command_reports_wrong_totals_and_its_remedy_corrects_them(
+    store: SqlStore, database: Database
+) -> None:
+    await store.write(put_graph)
+    await store.write(lambda unit: add(unit, "one"))
+    store_uncounted(database, "one", 8)
+    wrong = await asyncio.to_thread(CliRunner().invoke, cli, ["db", "check", "--database", database.setting])
+    assert wrong.exit_code == 1
+    assert "namespace one: has 9 runs, and its total is 1" in wrong.output
+    assert "exospherehost db upgrade" in wrong.output
+    mended = await asyncio.to_thread(CliRunner().invoke, cli, ["db", "upgrade", "--database", database.setting])
+    assert "namespace one: from 1 to 9 runs" in mended.output
+    right = await asyncio.to_thread(CliRunner().invoke, cli, ["db", "check", "--database", database.setting])
+    assert right.exit_code == 0, right.output
