@@ -6,9 +6,9 @@ import pytest
 from pydantic import BaseModel
 
 from exospherehost import (
-    BadRequestError,
     BaseNode,
     GraphNodeModel,
+    InvalidTriggerError,
     NotFoundError,
     Runtime,
     StateManager,
@@ -78,7 +78,8 @@ async def test_refusals_of_the_service(server: ServerThread, namespace: str) -> 
 
     with pytest.raises(NotFoundError):
         await manager.trigger("g", state=TriggerState(identifier="nowhere"))
-    with pytest.raises(BadRequestError):
+    # The SDK refuses this before the service does.
+    with pytest.raises(InvalidTriggerError, match="would expand"):
         await manager.trigger("g", state=TriggerState(identifier="then", inputs={"text": "${{first.outputs.text}}"}))
 
 
