@@ -82,8 +82,11 @@ class Coordinator:
         self._count_of_nodes = len(nodes)
         self._count_of_workers = workers
         self._lease = lease
-        self._keeper = None if lease is None else LeaseKeeper(session, lease, self._with_lease, self._lose)
         self._leases: dict[str, object] = {}
+        self._claim_tokens: dict[str, str] = {}
+        self._keeper = (
+            None if lease is None else LeaseKeeper(session, lease, self._with_lease, self._lose, self._claim_tokens)
+        )
         self._claim: asyncio.Task[Claim] | None = None
         self._recording: set[asyncio.Task[None]] = set()
 
@@ -200,7 +203,7 @@ class Coordinator:
             self._report_unreadable(claim)
             states = self._accepted(claim.states)
             if states and self._journal is not None:
-                kept = await asyncio.shield(self._record(self._journal.claimed([state.state_id for state in states])))
+                kept = await asyncio.shield(self._record_claims(self._journal, states))
                 if not kept:
                     # Not executed, since a crash would then lose them.
                     self._hand_back(states)
@@ -227,6 +230,8 @@ class Coordinator:
                 )
             else:
                 accepted[state_id] = state
+                if state.claim_token is not None:
+                    self._claim_tokens[state_id] = state.claim_token
         return list(accepted.values())
 
     def _report_unreadable(self, claim: Claim) -> None:
@@ -240,7 +245,9 @@ class Coordinator:
 
     def _hand_back(self, states: Iterable[ClaimedState]) -> None:
         for state in states:
-            self._reporter.submit_now(handed_back(state.state_id, log_fields(self._namespace, state)))
+            outcome = handed_back(state.state_id, log_fields(self._namespace, state))
+            outcome.set_claim_token(state.claim_token)
+            self._reporter.submit_now(outcome)
 
     def _with_lease(self) -> dict[str, object]:
         return dict(self._leases)
@@ -257,6 +264,7 @@ class Coordinator:
     def _settled(self, state_ids: Sequence[str]) -> None:
         for state_id in state_ids:
             self._leases.pop(state_id, None)
+            self._claim_tokens.pop(state_id, None)
         if self._journal is not None:
             self._journal.settled(state_ids)
         self._poller.hurry()
@@ -269,8 +277,10 @@ class Coordinator:
         for outcome in recorded:
             outcome.fields = self._fields_of(outcome.state_id)
             self._reporter.submit_now(outcome, may_have_arrived=True)
-        for state_id in unfinished:
-            self._reporter.submit_now(handed_back(state_id, self._fields_of(state_id)))
+        for state_id, claim_token in unfinished.items():
+            outcome = handed_back(state_id, self._fields_of(state_id))
+            outcome.set_claim_token(claim_token)
+            self._reporter.submit_now(outcome)
         if recorded or unfinished:
             logger.info("event=journal_recovered outcomes=%d unfinished=%d", len(recorded), len(unfinished))
 
@@ -280,6 +290,7 @@ class Coordinator:
 
     async def submit(self, outcome: Outcome) -> None:
         """Record an outcome, then have it delivered."""
+        outcome.set_claim_token(self._claim_tokens.get(outcome.state_id))
         if self._journal is not None:
             # Where it cannot be recorded it is delivered all the same: only a crash before that would lose it.
             await self._record(self._journal.outcome(outcome))
@@ -287,6 +298,7 @@ class Coordinator:
 
     def submit_now(self, outcome: Outcome) -> None:
         """Have an outcome recorded and delivered without waiting for either, when the runtime ends."""
+        outcome.set_claim_token(self._claim_tokens.get(outcome.state_id))
         if self._journal is None or outcome.kind == "requeued":
             self._reporter.submit_now(outcome)
             return
@@ -298,6 +310,9 @@ class Coordinator:
     async def _record_and_deliver(self, journal: Journal, outcome: Outcome) -> None:
         await self._record(journal.outcome(outcome))
         self._reporter.submit_now(outcome)
+
+    async def _record_claims(self, journal: Journal, states: Iterable[ClaimedState]) -> bool:
+        return await self._record(journal.claimed([state.state_id for state in states], self._claim_tokens))
 
     async def _record(self, writing: Awaitable[None]) -> bool:
         """Await a write, and log when writes begin and cease to fail."""

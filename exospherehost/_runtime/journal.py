@@ -6,7 +6,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,13 +18,18 @@ from exospherehost._errors import ConfigurationError, ExosphereError
 from exospherehost._runtime import outcomes
 from exospherehost._runtime.outcomes import Outcome
 
-_VERSION = 1
+_VERSION = 2
+"""Version 1 has no claim tokens."""
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS states (state_id TEXT PRIMARY KEY, outcome TEXT) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS states (state_id TEXT PRIMARY KEY, outcome TEXT, claim_token TEXT) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS journal (one INTEGER PRIMARY KEY CHECK (one = 1), namespace TEXT, probes INTEGER)",
 )
 _PROBE = "UPDATE journal SET probes = probes + 1"
-_CLAIMED = "INSERT INTO states (state_id) VALUES (?) ON CONFLICT (state_id) DO UPDATE SET outcome = NULL"
+_ADD_COLUMN = "ALTER TABLE states ADD COLUMN claim_token TEXT"
+_CLAIMED = (
+    "INSERT INTO states (state_id, claim_token) VALUES (?, ?) "
+    "ON CONFLICT (state_id) DO UPDATE SET outcome = NULL, claim_token = excluded.claim_token"
+)
 _OUTCOME = (
     "INSERT INTO states (state_id, outcome) VALUES (?, ?) "
     "ON CONFLICT (state_id) DO UPDATE SET outcome = excluded.outcome"
@@ -57,7 +62,7 @@ class Journal:
         self._namespace = namespace
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._left: list[tuple[str, str | None]] = []
+        self._left: list[tuple[str, str | None, str | None]] = []
 
     async def __aenter__(self) -> Self:
         connection = await asyncio.to_thread(self._open)
@@ -74,18 +79,23 @@ class Journal:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def left_over(self) -> tuple[list[Outcome], list[str]]:
-        """Return what an earlier run left: its undelivered outcomes, and the ids of unfinished states."""
-        finished = [_read(state_id, outcome) for state_id, outcome in self._left if outcome is not None]
-        return finished, [state_id for state_id, outcome in self._left if outcome is None]
+    def left_over(self) -> tuple[list[Outcome], dict[str, str | None]]:
+        """Return what an earlier run left: undelivered outcomes, and unfinished states with their claim tokens."""
+        finished = [_read(state_id, outcome) for state_id, outcome, _ in self._left if outcome is not None]
+        return finished, {state_id: token for state_id, outcome, token in self._left if outcome is None}
 
-    async def claimed(self, state_ids: Sequence[str]) -> None:
+    async def claimed(self, state_ids: Iterable[str], claim_tokens: Mapping[str, str] | None = None) -> None:
         """Record claims; durable on return.
+
+        Args:
+            state_ids: the states.
+            claim_tokens: the tokens of the claims that hold them, by id. Default: they have none.
 
         Raises:
             JournalError: it cannot be written.
         """
-        await self._write(_CLAIMED, [(state_id,) for state_id in state_ids])
+        tokens = claim_tokens or {}
+        await self._write(_CLAIMED, [(state_id, tokens.get(state_id)) for state_id in state_ids])
 
     async def outcome(self, outcome: Outcome) -> None:
         """Record an outcome; durable on return.
@@ -155,10 +165,12 @@ class Journal:
         """Read what an earlier run left, once it is certain that it was left to this one."""
         for statement in _SCHEMA:
             connection.execute(statement)
+        if "claim_token" not in {column[1] for column in connection.execute("PRAGMA table_info(states)")}:
+            connection.execute(_ADD_COLUMN)
         connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute("INSERT OR IGNORE INTO journal VALUES (1, ?, 0)", (self._namespace,))
         (namespace,) = connection.execute("SELECT namespace FROM journal").fetchone()
-        self._left = connection.execute("SELECT state_id, outcome FROM states").fetchall()
+        self._left = connection.execute("SELECT state_id, outcome, claim_token FROM states").fetchall()
         if namespace != self._namespace and self._left:
             raise ConfigurationError(
                 f"{where} holds states of the namespace {namespace!r}, and this runtime's is {self._namespace!r}; "

@@ -25,6 +25,7 @@ class LeaseKeeper:
         held: gives the ids of the states that are held here, each with a token of that holding: the same
             state may have been given back and claimed again while a renewal was under way.
         lost: told of each holding whose lease has run out.
+        claim_tokens: the tokens of the claims that hold them, by the states' ids. Default: they have none.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class LeaseKeeper:
         lease: float,
         held: Callable[[], Mapping[str, object]],
         lost: Callable[[str, object], None],
+        claim_tokens: Mapping[str, str] | None = None,
     ) -> None:
         self._session = session
         self._lease = lease
         self._held = held
         self._lost = lost
+        self._claim_tokens = {} if claim_tokens is None else claim_tokens
 
     async def run(self) -> None:
         """Renew all leases several times in the length of one."""
@@ -64,7 +67,8 @@ class LeaseKeeper:
         """Renew leases, and return how many of them had run out."""
         lost = 0
         for asked in _parts(held):
-            still_held = await self._session.renew(asked, int(self._lease * 1000))
+            tokens = {key: self._claim_tokens[key] for key in asked if key in self._claim_tokens}
+            still_held = await self._session.renew(asked, int(self._lease * 1000), tokens)
             for state_id in asked:
                 if state_id not in still_held:
                     lost += 1

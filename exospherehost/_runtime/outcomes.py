@@ -43,6 +43,14 @@ class Outcome:
     size: int = 0
     fields: Mapping[str, Any] | None = field(default=None, repr=False)
 
+    def set_claim_token(self, token: str | None) -> None:
+        """Have the report act only while the claim with this token holds the state; None for any claim."""
+        if token is not None:
+            # The outcome's own dictionary: there is exactly one beside the id.
+            for part in ("executed", "errored", "prune", "requeue"):
+                if part in self.report:
+                    self.report[part]["claim_token"] = token
+
     def redactor(self) -> Redactor:
         """Return what takes the protected values out of a text."""
         return Redactor(self.protected)

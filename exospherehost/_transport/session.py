@@ -161,9 +161,17 @@ class Session:
         read = tolerant(enqueue_states.parse_response, models.EnqueueStatesResponse, _NEEDED_OF_CLAIM, on_unreadable)
         return (await self._send(request, read)).parsed.states
 
-    async def renew(self, state_ids: list[str], lease_ms: int) -> set[str]:
-        """Renew leases, once; returns the ids of the states that are still held."""
+    async def renew(self, state_ids: list[str], lease_ms: int, claim_tokens: dict[str, str]) -> set[str]:
+        """Renew leases, once; returns the ids of the states that are still held.
+
+        Args:
+            state_ids: the states.
+            lease_ms: the new length of the leases, milliseconds.
+            claim_tokens: the tokens of the claims that hold them, by the states' ids, where the service gives any.
+        """
         body = models.RenewLeasesRequest(state_ids=state_ids, lease_ms=lease_ms)
+        if claim_tokens:
+            body.claim_tokens = claim_tokens
         request = renew_leases.build_request(self._namespace, body=body)
         return {lease.state_id for lease in (await self._send(request, _READ_RENEWAL)).parsed.held}
 

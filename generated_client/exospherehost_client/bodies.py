@@ -162,6 +162,8 @@ class ExecutedRequest(TypedDict):
 
     outputs: list[dict[str, Any]]
     """None for no output, one, or several to fan out."""
+    claim_token: NotRequired[str]
+    """The claim that the report is about, as the claimed state carried it. The report acts only while that claim holds the state. Without it, it acts on whoever holds the state."""
 
 
 class ErroredRequest(TypedDict):
@@ -169,6 +171,8 @@ class ErroredRequest(TypedDict):
 
     error: str
     """Free text, kept on the state."""
+    claim_token: NotRequired[str]
+    """The claim that the report is about, as the claimed state carried it. The report acts only while that claim holds the state. Without it, it acts on whoever holds the state."""
 
 
 class PruneRequest(TypedDict):
@@ -176,6 +180,8 @@ class PruneRequest(TypedDict):
 
     data: dict[str, Any]
     """Kept; no endpoint shows it."""
+    claim_token: NotRequired[str]
+    """The claim that the report is about, as the claimed state carried it. The report acts only while that claim holds the state. Without it, it acts on whoever holds the state."""
 
 
 class RequeueRequest(TypedDict):
@@ -183,6 +189,8 @@ class RequeueRequest(TypedDict):
 
     enqueue_after: int
     """Delay in milliseconds."""
+    claim_token: NotRequired[str]
+    """The claim that the report is about, as the claimed state carried it. The report acts only while that claim holds the state. Without it, it acts on whoever holds the state."""
 
 
 class ManualRetryRequest(TypedDict):
@@ -197,6 +205,8 @@ class RenewLeasesRequest(TypedDict):
 
     state_ids: list[str]
     """Ids of claimed states."""
+    claim_tokens: NotRequired[dict[str, str]]
+    """The token of the claim that holds each state, by the state's id. A lease is renewed only while that claim holds it."""
     lease_ms: int
     """The new length of each lease, milliseconds from now."""
 

@@ -8,6 +8,7 @@ MARK: Final = "x-exosphere-extension"
 
 BATCH_REPORT: Final = "batch-report"
 CANCEL: Final = "cancel"
+CLAIM_TOKEN: Final = "claim-token"
 CONTEXT: Final = "context"
 DELETE_GRAPH: Final = "delete-graph"
 EVENTS: Final = "events"
@@ -16,5 +17,7 @@ LEASE: Final = "lease"
 TRIGGER_STATES: Final = "trigger-states"
 WAIT: Final = "wait"
 
-ALL: Final = frozenset({BATCH_REPORT, CANCEL, CONTEXT, DELETE_GRAPH, EVENTS, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT})
+ALL: Final = frozenset(
+    {BATCH_REPORT, CANCEL, CLAIM_TOKEN, CONTEXT, DELETE_GRAPH, EVENTS, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT}
+)
 """Every extension of the document."""

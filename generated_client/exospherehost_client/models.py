@@ -494,6 +494,8 @@ class ClaimedState(WireModel):
     """1 for the first attempt."""
     lease_expires_at: AwareDatetime | None = None
     """When the lease runs out, ISO 8601."""
+    claim_token: str | None = None
+    """Names this claim of the state. A report, signal or renewal that carries it acts only while this claim holds the state, so one that arrives twice, or late, does no harm to the next holder."""
 
 
 class EnqueueStatesResponse(WireModel):
@@ -508,11 +510,13 @@ class EnqueueStatesResponse(WireModel):
     states: list[ClaimedState]
 
 
-class ExecutedRequest(WireModel):
+class ExecutedRequest(RequestModel):
     """The outputs of a state."""
 
     outputs: list[dict[str, Any]]
     """None for no output, one, or several to fan out."""
+    claim_token: Annotated[str | None, Field(json_schema_extra={"x-never-null": True})] = None
+    """The claim that the report is about, as the claimed state carried it. The report acts only while that claim holds the state. Without it, it acts on whoever holds the state."""
 
 
 class ExecutedResponse(WireModel):
@@ -521,11 +525,13 @@ class ExecutedResponse(WireModel):
     status: StateStatusValue
 
 
-class ErroredRequest(WireModel):
+class ErroredRequest(RequestModel):
     """Why a state failed."""
 
     error: str
     """Free text, kept on the state."""
+    claim_token: Annotated[str | None, Field(json_schema_extra={"x-never-null": True})] = None
+    """The claim that the report is about, as the claimed state carried it. The report acts only while that claim holds the state. Without it, it acts on whoever holds the state."""
 
 
 class ErroredResponse(WireModel):
@@ -536,18 +542,22 @@ class ErroredResponse(WireModel):
     """Whether a retry state was made."""
 
 
-class PruneRequest(WireModel):
+class PruneRequest(RequestModel):
     """Data to keep with a pruned state."""
 
     data: dict[str, Any]
     """Kept; no endpoint shows it."""
+    claim_token: Annotated[str | None, Field(json_schema_extra={"x-never-null": True})] = None
+    """The claim that the report is about, as the claimed state carried it. The report acts only while that claim holds the state. Without it, it acts on whoever holds the state."""
 
 
-class RequeueRequest(WireModel):
+class RequeueRequest(RequestModel):
     """When the state is to be due again."""
 
     enqueue_after: Annotated[int, Field(gt=0)]
     """Delay in milliseconds."""
+    claim_token: Annotated[str | None, Field(json_schema_extra={"x-never-null": True})] = None
+    """The claim that the report is about, as the claimed state carried it. The report acts only while that claim holds the state. Without it, it acts on whoever holds the state."""
 
 
 class SignalResponse(WireModel):
@@ -580,11 +590,13 @@ class SecretsResponse(WireModel):
     """Values by name. Do not log them."""
 
 
-class RenewLeasesRequest(WireModel):
+class RenewLeasesRequest(RequestModel):
     """Leases to renew."""
 
     state_ids: list[str]
     """Ids of claimed states."""
+    claim_tokens: Annotated[dict[str, str] | None, Field(json_schema_extra={"x-never-null": True})] = None
+    """The token of the claim that holds each state, by the state's id. A lease is renewed only while that claim holds it."""
     lease_ms: Annotated[int, Field(ge=1000, le=86400000)]
     """The new length of each lease, milliseconds from now."""
 

@@ -69,7 +69,7 @@ def history(runs: int) -> list[str]:
         """INSERT INTO graph_versions SELECT 'v' || i, 1, '{}', '{"s":"k.x"}', 1, '[]', 1, 'k' FROM n""",
         "INSERT INTO runs SELECT i, 'run-' || i, 'space', 'graph', 'v' || i, '{}', 0, 2, 0, 0, i, NULL FROM n",
         "INSERT INTO run_totals SELECT namespace, 0, count(*) FROM runs GROUP BY namespace",
-        f"INSERT INTO states SELECT {state}, 0, NULL, i, NULL, i, i, NULL FROM n, {both}",  # noqa: S608 - as above
+        f"INSERT INTO states SELECT {state}, 0, NULL, i, NULL, i, i, NULL, NULL FROM n, {both}",  # noqa: S608 - as above
         """INSERT INTO run_events SELECT key, run_key, 0, '[["SUCCESS", "i", "node", 1, ["s"]]]' FROM states""",
         "INSERT INTO joins SELECT id, 0, 0 FROM states",
         "INSERT INTO join_firings SELECT id, 'join' FROM states",

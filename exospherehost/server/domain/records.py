@@ -140,6 +140,7 @@ class StateRecord(NamedTuple):
     enqueue_after: int
     created_at: int
     updated_at: int
+    claim_token: str | None = None
 
 
 class StateChange(NamedTuple):
@@ -166,6 +167,7 @@ class ClaimedRecord(NamedTuple):
     run_id: str
     retry_count: int
     lease_expires_at: int | None
+    claim_token: str | None = None
 
 
 class WaitingState(NamedTuple):

@@ -259,16 +259,26 @@ class UnitOfWork(Reader, Protocol):
         ...
 
     def claim(
-        self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int, lease_until: int | None = None
+        self,
+        namespace: str,
+        node_names: Collection[str],
+        *,
+        limit: int,
+        now_ms: int,
+        lease_until: int | None = None,
+        token: str | None = None,
     ) -> list[ClaimedRecord]:
         """Take due CREATED states of these nodes, the longest due first, and make them QUEUED.
 
-        Given ``lease_until`` (epoch milliseconds), they are held until then only.
+        Given ``lease_until`` (epoch milliseconds), they are held until then only. The ``token`` names the claim.
         """
         ...
 
-    def renew_lease(self, namespace: str, state_id: str, *, now_ms: int, until: int) -> bool:
-        """Make a lease that has not run out end at ``until``, and tell whether there was one."""
+    def renew_lease(self, namespace: str, state_id: str, *, now_ms: int, until: int, token: str | None = None) -> bool:
+        """Make a lease that has not run out end at ``until``, and tell whether there was one.
+
+        Given a ``token``, only the lease of the claim that it names.
+        """
         ...
 
     def prolong_leases(self, until: int) -> int:

@@ -40,13 +40,26 @@ class _Batch(BaseModel):
     reports: Annotated[list[_Entry], Field(max_length=REPORTS_MAX_ITEMS)]
 
 
-def read_reports(value: dict[str, Any], unsafe: Sequence[FieldIssue]) -> tuple[list[ReadReport] | None, list[Issue]]:
+def read_reports(
+    value: dict[str, Any], unsafe: Sequence[FieldIssue], *, with_tokens: bool = True
+) -> tuple[list[ReadReport] | None, list[Issue]]:
     """Return a body's reports, or what is wrong with the body as a whole.
 
     Args:
         value: The body.
         unsafe: Where in it stands what cannot be stored.
+        with_tokens: Whether to take notice of claim tokens.
     """
+    reports, issues = _read_reports(value, unsafe)
+    if reports is not None and not with_tokens:
+        reports = [
+            each._replace(report=each.report._replace(claim_token=None)) if isinstance(each.report, Report) else each
+            for each in reports
+        ]
+    return reports, issues
+
+
+def _read_reports(value: dict[str, Any], unsafe: Sequence[FieldIssue]) -> tuple[list[ReadReport] | None, list[Issue]]:
     if not unsafe and (reports := _all_in_shape(value)) is not None:
         return [_read(entry, report=report) for entry, report in zip(value["reports"], reports, strict=True)], []
     spoiled = {issue.loc[2]: issue for issue in reversed(unsafe) if _concerns_one(issue)}
@@ -88,18 +101,18 @@ def _read(
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         return _invalid(sent, "; ".join(_message(problem["loc"], problem["msg"]) for problem in problems))
-    return ReadReport(sent, Report(state_id, _outcome(report)))
+    return ReadReport(sent, _report(state_id, report))
 
 
-def _outcome(report: models.StateReport) -> Executed | Errored | Pruned | Requeued:
-    if report.executed is not None:
-        return Executed(report.executed.outputs)
-    if report.errored is not None:
-        return Errored(report.errored.error)
-    if report.prune is not None:
-        return Pruned(report.prune.data)
-    if report.requeue is not None:
-        return Requeued(report.requeue.enqueue_after)
+def _report(state_id: str, report: models.StateReport) -> Report:
+    if (executed := report.executed) is not None:
+        return Report(state_id, Executed(executed.outputs), executed.claim_token)
+    if (errored := report.errored) is not None:
+        return Report(state_id, Errored(errored.error), errored.claim_token)
+    if (prune := report.prune) is not None:
+        return Report(state_id, Pruned(prune.data), prune.claim_token)
+    if (requeue := report.requeue) is not None:
+        return Report(state_id, Requeued(requeue.enqueue_after), requeue.claim_token)
     raise LookupError("a report without an outcome")
 
 

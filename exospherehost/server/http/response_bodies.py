@@ -156,6 +156,8 @@ def _claimed(state: ClaimedRecord, until: Mapping[int, datetime], *, with_contex
         fields["attempt"] = state.retry_count + 1
     if state.lease_expires_at is not None:
         fields["lease_expires_at"] = until[state.lease_expires_at]
+    if state.claim_token is not None:
+        fields["claim_token"] = state.claim_token
     return fields
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from secrets import token_hex
 from typing import Any
 
 from starlette.routing import BaseRoute, Route
@@ -31,10 +33,11 @@ from exospherehost.server.service.claims import Claim
 from exospherehost.server.service.nodes import Registration
 from exospherehost.server.service.report_batches import Report, Result
 from exospherehost.server.service.service import Service
+from exospherehost.server.service.state_reports import Target
 from exospherehost.server.service.triggers import Start
 from exospherehost.server.service.waiting_claims import Patience
 from exospherehost_client import models
-from exospherehost_client.extensions import CANCEL, CONTEXT, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT
+from exospherehost_client.extensions import CANCEL, CLAIM_TOKEN, CONTEXT, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT
 from exospherehost_client.limits import CLAIM_NODES_MAX_ITEMS, PAGE_MAX, PAGE_SIZE_MAX
 from exospherehost_client.operations import OPERATIONS
 
@@ -157,14 +160,20 @@ class _Operations:
         key = read_idempotency_key if IDEMPOTENCY in self._extensions else _nothing
         wait = read_wait if WAIT in self._extensions else _nothing
         graph = reads(models.UpsertGraphRequest, check=check_fields)
+        with_tokens = CLAIM_TOKEN in self._extensions
+        about_a_claim = frozenset[str]() if with_tokens else frozenset({"claim_token", "claim_tokens"})
         return {
             "trigger_graph": Operation(self.trigger_graph, _graph, trigger, key),
             "enqueue_states": Operation(self.enqueue_states, _namespace, claim, wait),
-            "report_executed": Operation(self.report_executed, _state, reads(models.ExecutedRequest)),
-            "report_errored": Operation(self.report_errored, _state, reads(models.ErroredRequest)),
+            "report_executed": Operation(
+                self.report_executed, _state, reads(models.ExecutedRequest, ignored=about_a_claim)
+            ),
+            "report_errored": Operation(
+                self.report_errored, _state, reads(models.ErroredRequest, ignored=about_a_claim)
+            ),
             "get_state_secrets": Operation(self.get_state_secrets, _state),
-            "prune_state": Operation(self.prune_state, _state, reads(models.PruneRequest)),
-            "requeue_state": Operation(self.requeue_state, _state, reads(models.RequeueRequest)),
+            "prune_state": Operation(self.prune_state, _state, reads(models.PruneRequest, ignored=about_a_claim)),
+            "requeue_state": Operation(self.requeue_state, _state, reads(models.RequeueRequest, ignored=about_a_claim)),
             "retry_state": Operation(self.retry_state, _state, reads(models.ManualRetryRequest)),
             "get_graph": Operation(self.get_graph, _graph),
             "upsert_graph": Operation(self.upsert_graph, _graph, graph, read_access, heavy=True),
@@ -181,9 +190,11 @@ class _Operations:
             "list_namespaces": Operation(self.list_namespaces, extras=read_access),
             "get_health": Operation(self.get_health, public=True),
             "renew_leases": Operation(
-                self.renew_leases, _namespace, reads(models.RenewLeasesRequest, check=_check_renewal)
+                self.renew_leases,
+                _namespace,
+                reads(models.RenewLeasesRequest, check=_check_renewal, ignored=about_a_claim),
             ),
-            "report_states": Operation(self.report_states, _namespace, read_reports),
+            "report_states": Operation(self.report_states, _namespace, partial(read_reports, with_tokens=with_tokens)),
         }
 
     async def get_health(self, _path: None, _body: None) -> models.HealthResponse:
@@ -251,7 +262,13 @@ class _Operations:
         self, namespace: str, body: models.EnqueueStatesRequest, wait: Wait | None
     ) -> JsonObject | Reply:
         claimed = await self._service.claim_states(
-            Claim(namespace, body.nodes, body.batch_size, body.lease_ms),
+            Claim(
+                namespace,
+                body.nodes,
+                body.batch_size,
+                body.lease_ms,
+                token_hex(8) if CLAIM_TOKEN in self._extensions else None,
+            ),
             None if wait is None else Patience(wait.seconds * 1_000, wait.gone),
         )
         response = response_bodies.claimed(namespace, claimed, with_context=CONTEXT in self._extensions)
@@ -259,7 +276,9 @@ class _Operations:
 
     async def renew_leases(self, namespace: str, body: models.RenewLeasesRequest) -> models.RenewLeasesResponse:
         state_ids = [state_id.lower() for state_id in body.state_ids]
-        return response_bodies.leases(await self._service.renew_leases(namespace, state_ids, body.lease_ms))
+        tokens = {state_id.lower(): token for state_id, token in (body.claim_tokens or {}).items()}
+        held = await self._service.renew_leases(namespace, state_ids, body.lease_ms, tokens)
+        return response_bodies.leases(held)
 
     async def report_states(self, namespace: str, read: Sequence[ReadReport]) -> JsonObject:
         fit = [entry.report for entry in read if isinstance(entry.report, Report)]
@@ -269,19 +288,19 @@ class _Operations:
         )
 
     async def report_executed(self, path: tuple[str, str], body: models.ExecutedRequest) -> models.ExecutedResponse:
-        await self._service.report_executed(*path, body.outputs)
+        await self._service.report_executed(Target(*path, body.claim_token), body.outputs)
         return models.ExecutedResponse(status=models.StateStatus.EXECUTED)
 
     async def report_errored(self, path: tuple[str, str], body: models.ErroredRequest) -> models.ErroredResponse:
-        retry_created = await self._service.report_errored(*path, body.error)
+        retry_created = await self._service.report_errored(Target(*path, body.claim_token), body.error)
         return models.ErroredResponse(status=models.StateStatus.ERRORED, retry_created=retry_created)
 
     async def prune_state(self, path: tuple[str, str], body: models.PruneRequest) -> models.SignalResponse:
-        signal = await self._service.prune_state(*path, body.data)
+        signal = await self._service.prune_state(Target(*path, body.claim_token), body.data)
         return models.SignalResponse(enqueue_after=signal.enqueue_after, status=signal.status)
 
     async def requeue_state(self, path: tuple[str, str], body: models.RequeueRequest) -> models.SignalResponse:
-        signal = await self._service.requeue_state(*path, body.enqueue_after)
+        signal = await self._service.requeue_state(Target(*path, body.claim_token), body.enqueue_after)
         return models.SignalResponse(enqueue_after=signal.enqueue_after, status=signal.status)
 
     async def retry_state(self, path: tuple[str, str], body: models.ManualRetryRequest) -> models.ManualRetryResponse:

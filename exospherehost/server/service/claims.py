@@ -21,12 +21,14 @@ class Claim:
         node_names: The nodes that the claimer runs.
         batch_size: The most states to hand out; the contract's :data:`BATCH_SIZE_MAX` bounds it.
         lease_ms: How long the states are held, in milliseconds; None for as long as it takes.
+        token: Names the claim to those that report on its states; None for none.
     """
 
     namespace: str
     node_names: Sequence[str]
     batch_size: int
     lease_ms: int | None = None
+    token: str | None = None
 
     @property
     def limit(self) -> int:
@@ -78,4 +80,6 @@ class Claims:
     def _take(self, unit: UnitOfWork, claim: Claim) -> Sequence[ClaimedRecord]:
         now_ms = self._clock.now_ms()
         until = None if claim.lease_ms is None else now_ms + claim.lease_ms
-        return unit.claim(claim.namespace, claim.node_names, limit=claim.limit, now_ms=now_ms, lease_until=until)
+        return unit.claim(
+            claim.namespace, claim.node_names, limit=claim.limit, now_ms=now_ms, lease_until=until, token=claim.token
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,13 +52,16 @@ class Leases:
         self._context = context
         self._renewing: Counter[str] = Counter()
 
-    async def renew(self, namespace: str, state_ids: Sequence[str], lease_ms: int) -> list[HeldLease]:
+    async def renew(
+        self, namespace: str, state_ids: Sequence[str], lease_ms: int, claim_tokens: Mapping[str, str]
+    ) -> list[HeldLease]:
         """Extend the leases that had not run out when this was called; return them, each once, in the order given.
 
         Args:
             namespace: The namespace of the states; a state of another namespace is not held.
             state_ids: The states.
             lease_ms: How long the leases are to last from now on, in milliseconds.
+            claim_tokens: The claims that must hold the states, by the states' ids.
         """
         arrived_ms = self._context.clock.now_ms()
         wanted = list(dict.fromkeys(state_ids))
@@ -69,7 +72,13 @@ class Leases:
             for start in range(0, len(wanted), _RENEWED_AT_ONCE):
                 part = wanted[start : start + _RENEWED_AT_ONCE]
                 held += await self._store.write(
-                    partial(self._renew, namespace=namespace, part=part, arrived_ms=arrived_ms, lease_ms=lease_ms)
+                    partial(
+                        self._renew,
+                        namespace=namespace,
+                        part=[(state_id, claim_tokens.get(state_id)) for state_id in part],
+                        arrived_ms=arrived_ms,
+                        lease_ms=lease_ms,
+                    )
                 )
         finally:
             self._renewing.subtract(wanted)
@@ -77,13 +86,19 @@ class Leases:
         return held
 
     def _renew(
-        self, unit: UnitOfWork, *, namespace: str, part: Sequence[str], arrived_ms: int, lease_ms: int
+        self,
+        unit: UnitOfWork,
+        *,
+        namespace: str,
+        part: Sequence[tuple[str, str | None]],
+        arrived_ms: int,
+        lease_ms: int,
     ) -> list[HeldLease]:
         until = self._context.clock.now_ms() + lease_ms
         return [
             HeldLease(state_id, until)
-            for state_id in part
-            if unit.renew_lease(namespace, state_id, now_ms=arrived_ms, until=until)
+            for state_id, token in part
+            if unit.renew_lease(namespace, state_id, now_ms=arrived_ms, until=until, token=token)
         ]
 
     async def spare_after_start(self) -> None:
@@ -129,7 +144,8 @@ class Leases:
         if state is None:
             raise LookupError(transitions.STATE_NOT_FOUND.detail)
         unit.note("lease_expired")
-        return state_reports.errored(unit, self._context, state.namespace, state_id, EXPIRED)
+        target = state_reports.Target(state.namespace, state_id)
+        return state_reports.errored(unit, self._context, target, EXPIRED)
 
 
 def _expired(reader: Reader, now_ms: int) -> list[str]:

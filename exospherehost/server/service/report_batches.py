@@ -42,10 +42,11 @@ class Requeued(NamedTuple):
 
 
 class Report(NamedTuple):
-    """One state's outcome."""
+    """One state's outcome, and the claim that it is about; None for whichever holds the state."""
 
     state_id: str
     outcome: Executed | Errored | Pruned | Requeued
+    claim_token: str | None = None
 
 
 class Result(NamedTuple):
@@ -94,15 +95,16 @@ def _failed(report: Report, error: BaseException) -> Result:
 
 
 def _apply(context: Context, namespace: str, report: Report, unit: UnitOfWork) -> Result:
+    target = state_reports.Target(namespace, report.state_id, report.claim_token)
     match report.outcome:
         case Executed(outputs):
-            state_reports.executed(unit, context, namespace, report.state_id, outputs)
+            state_reports.executed(unit, context, target, outputs)
             return Result()
         case Errored(error):
-            return Result(retry_created=state_reports.errored(unit, context, namespace, report.state_id, error))
+            return Result(retry_created=state_reports.errored(unit, context, target, error))
         case Pruned(data):
-            signal = state_reports.prune(unit, context, namespace, report.state_id, data)
+            signal = state_reports.prune(unit, context, target, data)
             return Result(enqueue_after=signal.enqueue_after)
         case Requeued(delay_ms):
-            signal = state_reports.requeue(unit, context, namespace, report.state_id, delay_ms)
+            signal = state_reports.requeue(unit, context, target, delay_ms)
             return Result(enqueue_after=signal.enqueue_after)

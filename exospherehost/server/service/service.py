@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -143,9 +143,18 @@ class Service:
             self._lease_given(claimed[0].lease_expires_at)
         return claimed
 
-    async def renew_leases(self, namespace: str, state_ids: Sequence[str], lease_ms: int) -> Sequence[HeldLease]:
-        """Extend leases to so many milliseconds from now, and return those that are still held."""
-        held = await self._leases.renew(namespace, state_ids, lease_ms)
+    async def renew_leases(
+        self, namespace: str, state_ids: Sequence[str], lease_ms: int, claim_tokens: Mapping[str, str]
+    ) -> Sequence[HeldLease]:
+        """Extend leases to so many milliseconds from now, and return those that are still held.
+
+        Args:
+            namespace: The namespace of the states.
+            state_ids: The states.
+            lease_ms: How long the leases are to last from now on, in milliseconds.
+            claim_tokens: The claims that must hold the states, by the states' ids.
+        """
+        held = await self._leases.renew(namespace, state_ids, lease_ms, claim_tokens)
         if held:
             self._lease_given(held[0].expires_at)
         return held
@@ -178,32 +187,32 @@ class Service:
         """Take several reports, each as if it had come alone, and return what became of each, in order."""
         return await report_batches.take(self._store, self._context, namespace, batch)
 
-    async def report_executed(self, namespace: str, state_id: str, outputs: Sequence[JsonObject]) -> None:
+    async def report_executed(self, target: state_reports.Target, outputs: Sequence[JsonObject]) -> None:
         """Take a success report."""
         context = self._context
         await self._store.write(
-            lambda unit: state_reports.executed(unit, context, namespace, state_id, outputs), concerns=state_id
+            lambda unit: state_reports.executed(unit, context, target, outputs), concerns=target.state_id
         )
 
-    async def report_errored(self, namespace: str, state_id: str, error: str) -> bool:
+    async def report_errored(self, target: state_reports.Target, error: str) -> bool:
         """Take a failure report, and tell whether a retry was created."""
         context = self._context
         return await self._store.write(
-            lambda unit: state_reports.errored(unit, context, namespace, state_id, error), concerns=state_id
+            lambda unit: state_reports.errored(unit, context, target, error), concerns=target.state_id
         )
 
-    async def prune_state(self, namespace: str, state_id: str, data: JsonObject) -> state_reports.SignalledState:
+    async def prune_state(self, target: state_reports.Target, data: JsonObject) -> state_reports.SignalledState:
         """Take a prune signal."""
         context = self._context
         return await self._store.write(
-            lambda unit: state_reports.prune(unit, context, namespace, state_id, data), concerns=state_id
+            lambda unit: state_reports.prune(unit, context, target, data), concerns=target.state_id
         )
 
-    async def requeue_state(self, namespace: str, state_id: str, delay_ms: int) -> state_reports.SignalledState:
+    async def requeue_state(self, target: state_reports.Target, delay_ms: int) -> state_reports.SignalledState:
         """Take a signal to run a state later."""
         context = self._context
         return await self._store.write(
-            lambda unit: state_reports.requeue(unit, context, namespace, state_id, delay_ms), concerns=state_id
+            lambda unit: state_reports.requeue(unit, context, target, delay_ms), concerns=target.state_id
         )
 
     async def retry_state(self, namespace: str, state_id: str, fanout_id: str) -> str:

@@ -29,13 +29,28 @@ class SignalledState:
     enqueue_after: int
 
 
-def executed(unit: UnitOfWork, context: Context, namespace: str, state_id: str, outputs: Sequence[JsonObject]) -> None:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The state that a report or a signal is about.
+
+    Attributes:
+        namespace: Its namespace.
+        state_id: Its id.
+        claim_token: The claim that must hold it for anything to happen; None for whichever holds it.
+    """
+
+    namespace: str
+    state_id: str
+    claim_token: str | None = None
+
+
+def executed(unit: UnitOfWork, context: Context, target: Target, outputs: Sequence[JsonObject]) -> None:
     """Take a success report: none, one, or several outputs to fan out.
 
     Raises:
-        ServiceError: The state is unknown here (404) or not QUEUED (400).
+        ServiceError: The state is unknown here (404), or not QUEUED or held by another claim (400).
     """
-    state = _find(unit, namespace, state_id)
+    state = _held(unit, target)
     outcome = _allowed(transitions.executed(Status(state.status)))
     run = unit.get_run(state.run_key)
     version = context.versions.get(unit, run.version_id)
@@ -54,13 +69,13 @@ def executed(unit: UnitOfWork, context: Context, namespace: str, state_id: str, 
         progress.finish(state.parents, JoinFailure.SKIP)
 
 
-def errored(unit: UnitOfWork, context: Context, namespace: str, state_id: str, error: str) -> bool:
+def errored(unit: UnitOfWork, context: Context, target: Target, error: str) -> bool:
     """Take a failure report, and tell whether a retry was created.
 
     Raises:
-        ServiceError: The state is unknown here (404) or not QUEUED (400).
+        ServiceError: The state is unknown here (404), or not QUEUED or held by another claim (400).
     """
-    state = _find(unit, namespace, state_id)
+    state = _held(unit, target)
     run = unit.get_run(state.run_key)
     version = context.versions.get(unit, run.version_id)
     policy = version.graph.retry_policy
@@ -85,13 +100,15 @@ def errored(unit: UnitOfWork, context: Context, namespace: str, state_id: str, e
     return retry
 
 
-def prune(unit: UnitOfWork, context: Context, namespace: str, state_id: str, data: JsonObject) -> SignalledState:
+def prune(unit: UnitOfWork, context: Context, target: Target, data: JsonObject) -> SignalledState:
     """Take a prune signal; a repeated one is answered like the first and changes nothing.
 
     Raises:
         ServiceError: The state is unknown here (404), or neither QUEUED nor PRUNED (400).
     """
-    state = _find(unit, namespace, state_id)
+    state = _find(unit, target)
+    if not _is_held(state, target):
+        return SignalledState(state.status, state.enqueue_after)
     outcome = _allowed(transitions.prune(Status(state.status)))
     if outcome.changed:
         run = unit.get_run(state.run_key)
@@ -101,13 +118,15 @@ def prune(unit: UnitOfWork, context: Context, namespace: str, state_id: str, dat
     return SignalledState(outcome.status, state.enqueue_after)
 
 
-def requeue(unit: UnitOfWork, context: Context, namespace: str, state_id: str, delay_ms: int) -> SignalledState:
+def requeue(unit: UnitOfWork, context: Context, target: Target, delay_ms: int) -> SignalledState:
     """Take a signal to run a QUEUED state later; any other state is answered as it is.
 
     Raises:
         ServiceError: The state is unknown here (404).
     """
-    state = _find(unit, namespace, state_id)
+    state = _find(unit, target)
+    if not _is_held(state, target):
+        return SignalledState(state.status, state.enqueue_after)
     outcome = transitions.requeue(Status(state.status))
     if not outcome.changed:
         return SignalledState(outcome.status, state.enqueue_after)
@@ -126,7 +145,7 @@ def manual_retry(unit: UnitOfWork, context: Context, namespace: str, state_id: s
         ServiceError: The state is unknown here (404) or not to be retried (400), or this ``fanout_id`` has been
             used for its node in this run (409).
     """
-    state = _find(unit, namespace, state_id)
+    state = _find(unit, Target(namespace, state_id))
     run = unit.get_run(state.run_key)
     if not run.namespace:
         # The run is being deleted, and its states are but a remainder.
@@ -142,11 +161,23 @@ def manual_retry(unit: UnitOfWork, context: Context, namespace: str, state_id: s
     return new.id
 
 
-def _find(unit: UnitOfWork, namespace: str, state_id: str) -> StateRecord:
-    state = unit.find_state(state_id)
-    if state is None or state.namespace != namespace:
+def _find(unit: UnitOfWork, target: Target) -> StateRecord:
+    state = unit.find_state(target.state_id)
+    if state is None or state.namespace != target.namespace:
         raise _refused(transitions.STATE_NOT_FOUND)
     return state
+
+
+def _held(unit: UnitOfWork, target: Target) -> StateRecord:
+    state = _find(unit, target)
+    if not _is_held(state, target):
+        raise _refused(transitions.NOT_QUEUED)
+    return state
+
+
+def _is_held(state: StateRecord, target: Target) -> bool:
+    """Return whether the claim that a report names holds the state; one that names none is about any."""
+    return target.claim_token is None or (state.status == Status.QUEUED and state.claim_token == target.claim_token)
 
 
 def _refused(refusal: Refusal) -> ServiceError:
@@ -220,6 +251,7 @@ def _conclude(
             fanout_id=None,
             created_at=change.updated_at,
             updated_at=change.updated_at,
+            claim_token=None,
         )
         for output in outputs[1:]
     ]
@@ -259,4 +291,5 @@ def _again(
         enqueue_after=due_at,
         created_at=now_ms,
         updated_at=now_ms,
+        claim_token=None,
     )

@@ -182,11 +182,11 @@ def test_a_lease_whose_end_fails_is_tried_again_and_holds_up_no_other(
     really = state_reports.errored
     failures: list[str] = []
 
-    def fail_once(unit: UnitOfWork, context: Context, namespace: str, state_id: str, error: str) -> bool:
-        if state_id == stuck["state_id"] and not failures:
+    def fail_once(unit: UnitOfWork, context: Context, target: state_reports.Target, error: str) -> bool:
+        if target.state_id == stuck["state_id"] and not failures:
             failures.append(error)
             raise RuntimeError("out of order")
-        return really(unit, context, namespace, state_id, error)
+        return really(unit, context, target, error)
 
     monkeypatch.setattr(state_reports, "errored", fail_once)
     clock.advance_to(START + LEASE)

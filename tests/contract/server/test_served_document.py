@@ -19,6 +19,7 @@ OFFERED = frozenset(
         "lease",
         "context",
         "batch-report",
+        "claim-token",
         "idempotency",
         "cancel",
         "delete-graph",

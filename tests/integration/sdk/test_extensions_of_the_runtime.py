@@ -35,11 +35,11 @@ from tests._support.eventually import eventually
 from tests._support.graph_runs import ended, outputs, statuses
 from tests._support.runtimes import KEY, running
 
-FIVE = ("wait", "lease", "context", "batch-report", "idempotency")
+SIX = ("wait", "lease", "context", "batch-report", "claim-token", "idempotency")
 WITHOUT: dict[str, frozenset[str]] = {
-    "all five": frozenset(),
-    **{f"without {name}": frozenset({name}) for name in FIVE},
-    "none of the five": frozenset(FIVE),
+    "all six": frozenset(),
+    **{f"without {name}": frozenset({name}) for name in SIX},
+    "none of the six": frozenset(SIX),
 }
 FAST = RetryPolicyModel(max_retries=2, strategy=RetryStrategyEnum.FIXED, backoff_factor=1)
 ServerWithout = Callable[[frozenset[str]], ServerThread]
@@ -233,7 +233,7 @@ async def test_same_graph_ends_the_same(
     assert (_header(trigger, "idempotency-key") is None) == ("idempotency" in without)
 
 
-@pytest.mark.parametrize("without", [WITHOUT["all five"]], ids=["all five"], indirect=True)
+@pytest.mark.parametrize("without", [WITHOUT["all six"]], ids=["all six"], indirect=True)
 async def test_held_claim_brings_a_state_that_becomes_due(
     runtime_of: Callable[..., Runtime], manager: StateManager, namespace: str, wire: Wire
 ) -> None:
@@ -263,7 +263,7 @@ class Stays(BaseNode):
 
 
 @pytest.mark.parametrize(
-    "without", [WITHOUT["all five"], WITHOUT["without lease"]], ids=["with lease", "without lease"], indirect=True
+    "without", [WITHOUT["all six"], WITHOUT["without lease"]], ids=["with lease", "without lease"], indirect=True
 )
 async def test_state_that_outlasts_its_lease_is_executed_once(
     runtime_of: Callable[..., Runtime], manager: StateManager, namespace: str, without: frozenset[str], wire: Wire
@@ -286,7 +286,7 @@ async def test_state_that_outlasts_its_lease_is_executed_once(
     assert bool(wire.to("/states/renew")) == ("lease" not in without)
 
 
-@pytest.mark.parametrize("without", [WITHOUT["all five"]], ids=["all five"], indirect=True)
+@pytest.mark.parametrize("without", [WITHOUT["all six"]], ids=["all six"], indirect=True)
 async def test_state_of_a_runtime_that_renews_no_more_is_another_attempt(
     runtime_of: Callable[..., Runtime], manager: StateManager, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,10 +294,10 @@ async def test_state_of_a_runtime_that_renews_no_more_is_another_attempt(
     renew = Session.renew
     silent = True
 
-    async def renewing(session: Session, state_ids: list[str], lease_ms: int) -> set[str]:
+    async def renewing(session: Session, state_ids: list[str], lease_ms: int, claim_tokens: dict[str, str]) -> set[str]:
         if silent:
             raise APIConnectionError("nobody there", sent=False)
-        return await renew(session, state_ids, lease_ms)
+        return await renew(session, state_ids, lease_ms, claim_tokens)
 
     monkeypatch.setattr(Session, "renew", renewing)
     runtime = runtime_of(Stays, lease=1)
@@ -324,7 +324,7 @@ async def _runs(manager: StateManager, namespace: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "without",
-    [WITHOUT["all five"], WITHOUT["without idempotency"]],
+    [WITHOUT["all six"], WITHOUT["without idempotency"]],
     ids=["with idempotency", "without idempotency"],
     indirect=True,
 )
@@ -351,7 +351,7 @@ async def test_trigger_whose_response_is_lost_starts_one_run(
 
 @pytest.mark.parametrize(
     "without",
-    [WITHOUT["all five"], WITHOUT["without idempotency"]],
+    [WITHOUT["all six"], WITHOUT["without idempotency"]],
     ids=["with idempotency", "without idempotency"],
     indirect=True,
 )

@@ -63,8 +63,15 @@ class Service:
         return extension in self.extensions
 
     async def claim(
-        self, _: Sequence[str], batch_size: int, *, lease_ms: int | None = None, wait: int | None = None
+        self,
+        _: Sequence[str],
+        batch_size: int,
+        *,
+        lease_ms: int | None = None,
+        wait: int | None = None,
+        on_unreadable: object,
     ) -> list[Any]:
+        assert callable(on_unreadable)
         self.claims.append((batch_size, lease_ms, wait))
         self._clock.now += self.takes
         given = self.gives.pop(0) if self.gives else 0

@@ -139,7 +139,7 @@ def _foreign(path: Path) -> None:
 
 def _newer(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.execute("CREATE TABLE states (state_id TEXT, outcome TEXT, more TEXT)")
     connection.commit()
     connection.close()
@@ -214,7 +214,7 @@ async def test_empty_journal_of_another_namespace_is_taken_over(service: FakeSta
 
 async def test_outcome_takes_the_place_of_its_claim(path: Path) -> None:
     async with Journal(path, "ns") as journal:
-        assert journal.left_over() == ([], [])
+        assert journal.left_over() == ([], {})
         await journal.claimed(["a", "b", "c"])
         await journal.outcome(reports.pruned("b", {"why": "old"}, (), 0, {}))
         await journal.outcome(reports.requeued("c", 5, (), {}))
@@ -225,7 +225,7 @@ async def test_outcome_takes_the_place_of_its_claim(path: Path) -> None:
 
     async with Journal(path, "ns") as journal:
         report: bodies.StateReport = {"state_id": "b", "prune": {"data": {"why": "old"}}}
-        assert journal.left_over() == ([Outcome("b", "pruned", report)], ["a", "c"])
+        assert journal.left_over() == ([Outcome("b", "pruned", report)], {"a": None, "c": None})
 
 
 @pytest.mark.parametrize("data", [{"k": object()}, {"k": "\udce9"}, {"k": {1, 2}.__iter__}])
@@ -235,7 +235,7 @@ async def test_outcome_that_is_no_json_is_kept_as_an_error(path: Path, data: dic
 
     async with Journal(path, "ns") as journal:
         ((left,), unfinished) = journal.left_over()
-    assert unfinished == []
+    assert unfinished == {}
     assert left.kind == "errored"
     assert "the pruned report cannot be delivered" in left.report["errored"]["error"]
 
@@ -562,3 +562,33 @@ async def test_outcome_that_cannot_be_recorded_is_delivered_all_the_same(
 
     assert said.action == "executed"
     assert rows(path) == []
+
+
+async def test_claim_tokens_outlive_a_crash_and_a_version_without_them(path: Path) -> None:
+    old = sqlite3.connect(path)
+    old.execute("CREATE TABLE states (state_id TEXT PRIMARY KEY, outcome TEXT) WITHOUT ROWID")
+    old.execute("INSERT INTO states (state_id) VALUES ('old')")
+    old.execute("CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), namespace TEXT, probes INTEGER)")
+    old.execute("INSERT INTO journal VALUES (1, 'ns', 0)")
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+
+    async with Journal(path, "ns") as journal:
+        assert journal.left_over() == ([], {"old": None})
+        await journal.claimed(["a", "b"], {"a": "token-of-a"})
+
+    async with Journal(path, "ns") as journal:
+        assert journal.left_over() == ([], {"old": None, "a": "token-of-a", "b": None})
+
+
+async def test_left_claim_is_handed_back_for_the_claim_that_was_lost(service: FakeStateManager, path: Path) -> None:
+    state = service.put_state("Echo")
+    service._waiting.clear()
+    async with Journal(path, "ns") as journal:
+        await journal.claimed([state], {state: "token-of-then"})
+    runtime = make_runtime(service, Echo, journal=path)
+    async with running(runtime):
+        report = await eventually(lambda: service.report_of(state))
+    assert report.action == "re-enqueue-after"
+    assert report.body["claim_token"] == "token-of-then"  # noqa: S105 - of a test

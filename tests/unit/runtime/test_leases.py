@@ -390,7 +390,8 @@ class Renewals:
     async def offers(self, _: str) -> bool:
         return True
 
-    async def renew(self, state_ids: list[str], lease_ms: int) -> set[str]:
+    async def renew(self, state_ids: list[str], lease_ms: int, claim_tokens: dict[str, str]) -> set[str]:
+        assert claim_tokens == {}
         assert lease_ms == 30_000
         self.asked.append(state_ids)
         if self.fault is not None:

@@ -67,7 +67,7 @@ WITH candidate AS MATERIALIZED (
   ) AS held
   LIMIT :limit
 ), changed AS (
-  UPDATE states SET status = 'QUEUED', lease_expires_at = :lease_until
+  UPDATE states SET status = 'QUEUED', lease_expires_at = :lease_until, claim_token = :token
   FROM taken, runs
   WHERE states.ctid = taken.place AND runs.key = states.run_key
   RETURNING states.enqueue_after, states.key, states.id, states.node_name, states.identifier, states.inputs,
@@ -78,6 +78,7 @@ FROM (SELECT 1) AS always LEFT JOIN changed ON true
 """).bindparams(
     bindparam("node_names", type_=ARRAY(Text)),
     bindparam("namespace", type_=Text),
+    bindparam("token", type_=Text),
     *(bindparam(name, type_=BigInteger) for name in ("now_ms", "candidates", "limit", "lease_until")),
 )
 _NEXT_WAITING = text(
@@ -210,7 +211,14 @@ class PostgresUnit(BatchUnit):
         return super().cancel_run(run_key, now_ms)
 
     def claim(
-        self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int, lease_until: int | None = None
+        self,
+        namespace: str,
+        node_names: Collection[str],
+        *,
+        limit: int,
+        now_ms: int,
+        lease_until: int | None = None,
+        token: str | None = None,
     ) -> list[ClaimedRecord]:
         """Take due CREATED states of these nodes, the longest due first, and make them QUEUED."""
         self._flush_states()
@@ -226,10 +234,11 @@ class PostgresUnit(BatchUnit):
                 candidates=candidates,
                 limit=limit - len(claimed),
                 lease_until=lease_until,
+                token=token,
             )
             found = rows[0][0]
             taken = sorted(row[1:] for row in rows if row[2] is not None)
-            claimed += self._claimed(taken, now_ms=now_ms, lease_until=lease_until)
+            claimed += self._claimed(taken, now_ms=now_ms, lease_until=lease_until, token=token)
             self._has_written |= bool(taken)  # It is a SELECT by its looks.
             # With fewer candidates than were asked for of any node there are no others, and those that were not taken
             # are held by somebody else. Otherwise there may be more behind them.

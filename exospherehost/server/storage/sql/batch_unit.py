@@ -281,8 +281,10 @@ class BatchUnit(SqlUnit):
     def _enter_run(self, key: int) -> None:
         """Wait for whoever ends a run, before its row is read; nobody does where one writes at a time."""
 
-    def _claimed(self, taken: Sequence[Any], *, now_ms: int, lease_until: int | None) -> list[ClaimedRecord]:
-        claimed = super()._claimed(taken, now_ms=now_ms, lease_until=lease_until)
+    def _claimed(
+        self, taken: Sequence[Any], *, now_ms: int, lease_until: int | None, token: str | None
+    ) -> list[ClaimedRecord]:
+        claimed = super()._claimed(taken, now_ms=now_ms, lease_until=lease_until, token=token)
         for state in claimed:
             self._pending.states.pop(state.id, None)
         return claimed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, bindparam, literal_column, select, update
 
 from exospherehost.server.storage.sql.base import SqlPart
@@ -29,6 +31,9 @@ _RENEW = _POSTPONE.where(
 )
 
 
+_RENEW_OF_CLAIM = _RENEW.where(states.c.claim_token == bindparam("token"))
+
+
 class SqlLeases(SqlPart):
     """Until when states are held that were claimed with a lease."""
 
@@ -49,9 +54,12 @@ class SqlLeases(SqlPart):
         expiry: int | None = self._scalar(self.find_lease_statement, id=state_id)
         return expiry
 
-    def renew_lease(self, namespace: str, state_id: str, *, now_ms: int, until: int) -> bool:
+    def renew_lease(self, namespace: str, state_id: str, *, now_ms: int, until: int, token: str | None = None) -> bool:
         """Make a lease that has not run out end at ``until``, and tell whether there was one."""
-        return self._run(_RENEW, of_id=state_id, of_namespace=namespace, now_ms=now_ms, until=until) > 0
+        values: dict[str, Any] = {"of_id": state_id, "of_namespace": namespace, "now_ms": now_ms, "until": until}
+        if token is None:
+            return self._run(_RENEW, **values) > 0
+        return self._run(_RENEW_OF_CLAIM, **values, token=token) > 0
 
     def prolong_leases(self, until: int) -> int:
         """Make every lease that would end before ``until`` end then, and return how many there were."""

@@ -77,6 +77,7 @@ class Pending:
             error=change.error,
             enqueue_after=change.enqueue_after,
             updated_at=change.updated_at,
+            claim_token=None,
         )
 
     def count_run(self, namespace: str, change: int) -> None:

@@ -70,10 +70,9 @@ _FIND_STATE = select(*(states.c[name] for name in STATE_FIELDS)).where(states.c.
 _ADD_STATE = insert(states).values(binds(*STATE_FIELDS))
 _AS_READ = (states.c.id == bindparam("of_id"), states.c.status == bindparam("was_status"))
 CHANGED_FIELDS = ("status", "outputs", "error", "enqueue_after", "updated_at")
-_CHANGE_STATE = update(states).where(*_AS_READ).values(binds(*CHANGED_FIELDS) | {"lease_expires_at": null()})
-_PRUNE_STATE = (
-    update(states).where(*_AS_READ).values(binds(*CHANGED_FIELDS, "prune_data") | {"lease_expires_at": null()})
-)
+_HELD_BY_NOBODY = {"lease_expires_at": null(), "claim_token": null()}
+_CHANGE_STATE = update(states).where(*_AS_READ).values(binds(*CHANGED_FIELDS) | _HELD_BY_NOBODY)
+_PRUNE_STATE = update(states).where(*_AS_READ).values(binds(*CHANGED_FIELDS, "prune_data") | _HELD_BY_NOBODY)
 _OUTLINES = (
     select(
         states.c.id,
@@ -139,7 +138,9 @@ _CLAIMED: Note = ("transition", _WAITS, "QUEUED")
 _LEASE = (
     update(states)
     .where(states.c.key == bindparam("of_key"), _CREATED)
-    .values(status=literal_column("'QUEUED'"), lease_expires_at=bindparam("lease_until"))
+    .values(
+        status=literal_column("'QUEUED'"), lease_expires_at=bindparam("lease_until"), claim_token=bindparam("token")
+    )
 )
 
 _CHANGE_JOIN = (
@@ -247,7 +248,14 @@ class SqlRuns(SqlEvents):
         self._run_many(self.add_state_statement, rows)
 
     def claim(
-        self, namespace: str, node_names: Collection[str], *, limit: int, now_ms: int, lease_until: int | None = None
+        self,
+        namespace: str,
+        node_names: Collection[str],
+        *,
+        limit: int,
+        now_ms: int,
+        lease_until: int | None = None,
+        token: str | None = None,
     ) -> list[ClaimedRecord]:
         """Take due CREATED states of these nodes, the longest due first, and make them QUEUED."""
         # One ordered walk of the index for each node: a single query over all of them would have to sort
@@ -262,11 +270,14 @@ class SqlRuns(SqlEvents):
         if not taken:
             return []
         # Nobody else writes between the reading and this.
-        if self._run_many(_LEASE, [{"of_key": row[1], "lease_until": lease_until} for row in taken]) != len(taken):
+        rows = [{"of_key": row[1], "lease_until": lease_until, "token": token} for row in taken]
+        if self._run_many(_LEASE, rows) != len(taken):
             raise Contention(namespace)
-        return self._claimed(taken, now_ms=now_ms, lease_until=lease_until)
+        return self._claimed(taken, now_ms=now_ms, lease_until=lease_until, token=token)
 
-    def _claimed(self, taken: Sequence[Any], *, now_ms: int, lease_until: int | None) -> list[ClaimedRecord]:
+    def _claimed(
+        self, taken: Sequence[Any], *, now_ms: int, lease_until: int | None, token: str | None
+    ) -> list[ClaimedRecord]:
         """Log and count states that have just been claimed, and return them."""
         claimed: list[ClaimedRecord] = []
         for enqueue_after, _key, state_id, node_name, identifier, inputs, created_at, *of_run in taken:
@@ -284,6 +295,7 @@ class SqlRuns(SqlEvents):
                     run_id=run_id,
                     retry_count=retry_count,
                     lease_expires_at=lease_until,
+                    claim_token=token,
                 )
             )
         self.notes += [_CLAIMED] * len(claimed)

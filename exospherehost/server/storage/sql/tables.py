@@ -142,6 +142,8 @@ states = Table(
     Column("updated_at", BigInteger, nullable=False),
     # Only while a claim holds it that asked for a lease.
     Column("lease_expires_at", BigInteger),
+    # Names the claim that holds it; null unless one does.
+    Column("claim_token", String(32)),
 )
 
 # Only what waits is in this index: a claim costs the same however much has finished.
