@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_VERIFICATIONS = 8
 _MOST_DIFFERENCES = 20
+_MOST_GRAPHS_TOLD = 1_000
 
 
 def graph_not_found(namespace: str, name: str) -> ServiceError:
@@ -35,8 +37,8 @@ def keys_unreadable() -> ServiceError:
     )
 
 
-def check(graph: GraphSpec, secrets: Mapping[str, str], *, strict: bool) -> None:
-    """Check a graph as far as its text alone allows, before anything is stored.
+def check(graph: GraphSpec, secrets: Mapping[str, str], *, strict: bool) -> list[str]:
+    """Check a graph as far as its text alone allows, before anything is stored; return what to warn of.
 
     Args:
         graph: The graph to be put.
@@ -56,10 +58,30 @@ def check(graph: GraphSpec, secrets: Mapping[str, str], *, strict: bool) -> None
         differences = [*differences[:_MOST_DIFFERENCES], left_out]
     if differences and strict:
         raise ServiceError(400, "Not as on the hosted service (strict mode):\n" + "\n".join(differences))
-    for difference in differences:
-        logger.warning(
-            "event=hosted_difference namespace=%s graph=%s difference=%s", graph.namespace, graph.name, difference
-        )
+    return differences
+
+
+class DifferenceLog:
+    """Warns of what the hosted service would treat otherwise, once for each graph and difference.
+
+    Programs put their graphs at every start: a warning each time would be read by nobody.
+    """
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
+
+    def warn(self, namespace: str, name: str, differences: Sequence[str]) -> None:
+        """Warn of those differences of a graph that it did not have when it was put before."""
+        told = self._told.pop((namespace, name), frozenset())
+        if differences:
+            self._told[namespace, name] = frozenset(differences)
+        if len(self._told) > _MOST_GRAPHS_TOLD:
+            self._told.popitem(last=False)
+        for difference in differences:
+            if difference not in told:
+                logger.warning(
+                    "event=hosted_difference namespace=%s graph=%s difference=%s", namespace, name, difference
+                )
 
 
 async def put(store: Store, context: Context, graph: GraphSpec, secrets: Mapping[str, str]) -> GraphRecord:

@@ -54,6 +54,7 @@ class Service:
         self._followers = Followers(store, context.clock)
         self._graphs_changed: Callable[[], None] = lambda: None
         self._lease_given: Callable[[int], None] = lambda _expires_at: None
+        self._differences = graphs.DifferenceLog()
         # Once for each graph is enough: a warning at each trigger would be read by nobody.
         self._triggered_with_entries: set[tuple[str, str]] = set()
 
@@ -94,7 +95,8 @@ class Service:
 
     async def upsert_graph(self, graph: GraphSpec, secrets: dict[str, str]) -> GraphRecord:
         """Check, verify and store a graph, its secrets encrypted."""
-        await asyncio.to_thread(graphs.check, graph, secrets, strict=self._strict)
+        differences = await asyncio.to_thread(graphs.check, graph, secrets, strict=self._strict)
+        self._differences.warn(graph.namespace, graph.name, differences)
         stored = await graphs.put(self._store, self._context, graph, secrets)
         self._graphs_changed()
         return stored

@@ -242,6 +242,25 @@ def test_any_other_server_takes_it_and_warns(
         assert any(all(words in message for words in difference.said) for message in warned), warned
 
 
+def test_a_graph_that_is_put_again_is_warned_of_once(
+    servers: dict[bool, ServerThread], caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as stack:
+        api, _other = _in_namespace(stack, servers[False])
+
+        def warned(expression: str, name: str = "g") -> int:
+            caplog.clear()
+            answer = api.put(f"/graph/{name}", {"secrets": {}, "nodes": [api.node("a")], **_cron(expression)})
+            assert answer.status_code == 201, answer.text
+            return sum(
+                "event=hosted_difference" in message and repr(expression) in message for message in caplog.messages
+            )
+
+        with caplog.at_level(logging.WARNING, logger="exospherehost.server"):
+            assert [warned("@daily"), warned("@daily"), warned("@hourly"), warned("@hourly")] == [1, 0, 1, 0]
+            assert warned("@hourly", name="another") == 1
+
+
 @pytest.mark.parametrize("name", SAME)
 @pytest.mark.parametrize("strict", [True, False])
 def test_what_is_the_same_there_is_taken_without_a_word(
