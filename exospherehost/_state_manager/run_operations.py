@@ -14,8 +14,7 @@ from exospherehost._state_manager.connection import ServiceConnection
 from exospherehost._state_manager.runs import Run, Transition
 from exospherehost._state_manager.task_iterator import TaskIterator
 from exospherehost._state_manager.unclaimed_states import UnclaimedStates
-from exospherehost._state_manager.watching import PATIENCE, RunWatcher, read_run
-from exospherehost._transport.retry import Backoff
+from exospherehost._state_manager.watching import RunWatcher, read_run
 from exospherehost._transport.session import Session
 from exospherehost_client import models
 from exospherehost_client.extensions import CANCEL
@@ -37,7 +36,7 @@ class RunOperations(ServiceConnection):
     async def get_run(self, run_id: str) -> Run:
         """Read a run: its status, and all its states.
 
-        The service has no shorter answer about one run; for counts alone, `list_runs` brings less.
+        One request. The service has no shorter answer about one run; for counts alone, `list_runs` brings less.
         Of a run of another namespace it shows the states that are in this one.
 
         Args:
@@ -50,7 +49,7 @@ class RunOperations(ServiceConnection):
         """
         _check_id("run_id", run_id)
         async with self._connected() as session:
-            return await self._completed(session, await read_run(session, run_id))
+            return await read_run(session, run_id)
 
     def list_runs(self, *, limit: int | None = None) -> TaskIterator[models.RunSummary]:
         """Iterate over the runs of the namespace, newest first; pages are read as they are needed.
@@ -148,7 +147,7 @@ class RunOperations(ServiceConnection):
             async with limit, self._connected() as session:
                 watcher = RunWatcher(session, run_id)
                 unclaimed = watcher.unclaimed
-                return await self._completed(session, await watcher.ended(), PATIENCE)
+                return await watcher.ended()
         except TimeoutError:
             # The service's own are TimeoutErrors, too.
             if not limit.expired():
@@ -229,20 +228,6 @@ class RunOperations(ServiceConnection):
                 number += 1
                 yield run
 
-    async def _completed(self, session: Session, run: Run, backoff: Backoff | None = None) -> Run:
-        """Add what the states do not tell: that a run whose last states were pruned was cancelled."""
-        may_be_cancelled = run.is_finished and run.execution_summary.get(models.StateStatus.PRUNED, 0) > 0
-        if not may_be_cancelled or CANCEL not in await session.extensions(backoff):
-            return run
-        async with aclosing(_pages(session, PAGE_SIZE, backoff)) as runs:
-            async for line in runs:
-                if line.run_id == run.run_id:
-                    if line.cancelled_at is None:
-                        return run
-                    return run.model_copy(update={"status": line.status, "cancelled_at": line.cancelled_at})
-        # The run is of another namespace.
-        return run
-
 
 def _check_id(name: str, value: str) -> None:
     """Refuse what can be no id, which services answer in several ways."""
@@ -253,15 +238,13 @@ def _check_id(name: str, value: str) -> None:
         )
 
 
-async def _pages(
-    session: Session, size: int, backoff: Backoff | None = None
-) -> AsyncGenerator[models.RunSummary, None]:
+async def _pages(session: Session, size: int) -> AsyncGenerator[models.RunSummary, None]:
     # A run that begins meanwhile pushes the others down, onto the next page.
     seen: set[str] = set()
     page = 0
     while True:
         page += 1
-        answer = await session.list_runs(page, size, backoff)
+        answer = await session.list_runs(page, size)
         for run in answer.runs:
             if run.run_id not in seen:
                 seen.add(run.run_id)

@@ -88,7 +88,10 @@ class Run(models.RunGraphResponse):
 def as_run(run_id: str, graph: models.RunGraphResponse) -> Run:
     """Derive the run's status from its states, as the service does in its list of runs (contract, 11.1)."""
     found = {status for status, count in graph.execution_summary.items() if count}
-    if found & _UNFINISHED_STATES:
+    # A cancelled run's states do not tell it: those that ended before have their own statuses, and the rest are pruned.
+    if graph.cancelled_at is not None:
+        status = models.RunStatus.FAILED
+    elif found & _UNFINISHED_STATES:
         status = models.RunStatus.PENDING
     elif found & _FAILED_STATES or graph.node_count == 0:
         status = models.RunStatus.FAILED

@@ -731,6 +731,8 @@ class RunGraphResponse(WireModel):
     """How many nodes."""
     edge_count: int
     """How many edges."""
+    cancelled_at: AwareDatetime | None = None
+    """When the run was cancelled, ISO 8601; null or absent if it was not."""
     execution_summary: dict[str, int]
     """How many states have each status, by the status as the service spells it."""
 

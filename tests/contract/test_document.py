@@ -138,6 +138,7 @@ def test_extension_fields_and_headers_are_marked_and_optional() -> None:
         "ClaimedState.attempt": "context",
         "ClaimedState.lease_expires_at": "lease",
         "RunSummary.cancelled_at": "cancel",
+        "RunGraphResponse.cancelled_at": "cancel",
     }
     assert [
         each for each in marked if each.partition(".")[2] in schemas()[each.partition(".")[0]].get("required", ())

@@ -99,8 +99,8 @@ def cancelled(run: CancelledRun) -> models.CancelRunResponse:
     )
 
 
-def run_graph(view: RunView) -> models.RunGraphResponse:
-    """Return the states and edges of a run."""
+def run_graph(view: RunView, *, with_cancellation: bool = True) -> models.RunGraphResponse:
+    """Return the states and edges of a run, with or without when it was cancelled."""
     summary = dict.fromkeys(map(str, models.StateStatus), 0)
     roots: list[models.RunGraphNode] = []
     listed: list[models.RunGraphNode] = []
@@ -111,6 +111,9 @@ def run_graph(view: RunView) -> models.RunGraphResponse:
             roots.append(node)
         summary[state.status] += 1
     edges = [models.RunGraphEdge(source=source, target=target) for source, target in view.edges]
+    # Only what is set is sent.
+    cancelled_at = None if view.cancelled_at is None else as_datetime(view.cancelled_at)
+    cancellation = {"cancelled_at": cancelled_at} if with_cancellation else {}
     return models.RunGraphResponse(
         root_states=roots,
         graph_name=view.graph_name,
@@ -119,6 +122,7 @@ def run_graph(view: RunView) -> models.RunGraphResponse:
         node_count=len(listed),
         edge_count=len(edges),
         execution_summary=summary,
+        **cancellation,
     )
 
 

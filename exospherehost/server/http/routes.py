@@ -321,7 +321,8 @@ class _Operations:
         return EventStream(await self._service.follow_run(*path, after))
 
     async def get_run_graph(self, path: tuple[str, str], _body: None) -> models.RunGraphResponse:
-        return await asyncio.to_thread(response_bodies.run_graph, await self._service.get_run_graph(*path))
+        view = await self._service.get_run_graph(*path)
+        return await asyncio.to_thread(response_bodies.run_graph, view, with_cancellation=CANCEL in self._extensions)
 
     async def get_state(self, path: tuple[str, str, str, str], _body: None) -> models.StateDetail:
         return response_bodies.state(await self._service.get_state(*path))

@@ -27,11 +27,15 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run's states in the order of creation, and the edges between them (source, target)."""
+    """A run's states in the order of creation, and the edges between them (source, target).
+
+    ``cancelled_at`` is when it was cancelled, in epoch milliseconds; None if it was not.
+    """
 
     graph_name: str
     states: Sequence[StateOutline]
     edges: Sequence[tuple[str, str]]
+    cancelled_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def run_graph(reader: Reader, namespace: str, run_id: str) -> RunView:
         # The last parent; a run of several namespaces shows a part of itself in each.
         if (source := next(reversed(list(state.parents.values())), None)) is not None and source in present
     ]
-    return RunView(run.graph_name, states, edges)
+    return RunView(run.graph_name, states, edges, run.cancelled_at)
 
 
 def state_in_run(reader: Reader, namespace: str, graph_name: str, run_id: str, state_id: str) -> StateView:

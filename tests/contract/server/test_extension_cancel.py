@@ -57,6 +57,7 @@ def test_what_waits_or_runs_is_pruned_and_the_run_has_failed(api: Api) -> None:
     assert api.statuses(run) == [("a", "SUCCESS")] * 4 + [("b", "PRUNED")] * 3 + [("b", "SUCCESS"), ("d", "PRUNED")]
     line = api.run(run)
     assert (line["status"], line["cancelled_at"]) == ("FAILED", answer["cancelled_at"])
+    assert good(api.get(f"/states/run/{run}/graph"))["cancelled_at"] == answer["cancelled_at"]
     assert counted(api, run)["pending"] == 0
     assert api.claim() == []
 
@@ -66,6 +67,7 @@ def test_other_runs_go_on_and_say_that_they_are_not_cancelled(api: Api) -> None:
     other = api.trigger("g")
     cancel(api, run)
     assert api.run(other)["cancelled_at"] is None
+    assert good(api.get(f"/states/run/{other}/graph"))["cancelled_at"] is None
     assert api.work_off() == ["a", "b", "d"]
     assert api.run(other)["status"] == "SUCCESS"
 
@@ -234,6 +236,7 @@ def test_without_it_there_is_no_such_operation(start_server: StartServer, settin
         run = fan_out(api, 1)
         assert api.call("POST", f"/runs/{run}/cancel").status_code == 405
         assert "cancelled_at" not in api.run(run)
+        assert "cancelled_at" not in good(api.get(f"/states/run/{run}/graph"))
         assert api.run(run)["status"] == "PENDING"
 
 

@@ -86,14 +86,13 @@ async def test_run_survives_a_round_through_json(runs: FakeRuns, manager: StateM
 
 async def test_cancelled_run_whose_states_are_all_pruned_has_failed(runs: FakeRuns, manager: StateManager) -> None:
     runs.extensions = ("cancel",)
-    runs.looks = [run_graph(state(1, "PRUNED"))]
-    runs.lines = [*(line(f"other-{n}") for n in range(150)), line(RUN, "FAILED", cancelled_at="2025-01-02T03:04:05Z")]
+    runs.looks = [run_graph(state(1, "PRUNED")) | {"cancelled_at": "2025-01-02T03:04:05Z"}]
 
     run = await manager.get_run(RUN)
 
     assert run.status == "FAILED"
     assert run.cancelled_at is not None
-    assert runs.listed() == ["1/100", "2/100"]
+    assert runs.paths() == [f"/v0/namespace/ns/states/run/{RUN}/graph"]
     with pytest.raises(RunFailedError, match="was cancelled") as caught:
         run.raise_for_status()
     assert caught.value.is_cancelled
@@ -101,10 +100,10 @@ async def test_cancelled_run_whose_states_are_all_pruned_has_failed(runs: FakeRu
 
 async def test_pruned_run_that_was_not_cancelled_has_succeeded(runs: FakeRuns, manager: StateManager) -> None:
     runs.extensions = ("cancel",)
-    runs.looks = [run_graph(state(1, "PRUNED"))]
-    runs.lines = [line(RUN)]
+    runs.looks = [run_graph(state(1, "PRUNED")) | {"cancelled_at": None}]
 
     assert (await manager.get_run(RUN)).status == "SUCCESS"
+    assert runs.paths() == [f"/v0/namespace/ns/states/run/{RUN}/graph"]
 
 
 async def test_unknown_run_is_not_found_on_both_services(runs: FakeRuns, manager: StateManager) -> None:
@@ -366,8 +365,7 @@ async def test_run_shows_how_it_stands_and_not_each_state(runs: FakeRuns, manage
 
 async def test_cancelled_run_shows_when(runs: FakeRuns, manager: StateManager) -> None:
     runs.extensions = ("cancel",)
-    runs.looks = [run_graph(state(1, "PRUNED"))]
-    runs.lines = [line(RUN, "FAILED", cancelled_at="2025-01-02T03:04:05Z")]
+    runs.looks = [run_graph(state(1, "PRUNED")) | {"cancelled_at": "2025-01-02T03:04:05Z"}]
 
     assert "status='FAILED', cancelled_at='2025-01-02T03:04:05+00:00'" in repr(await manager.get_run(RUN))
 
