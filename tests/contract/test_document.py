@@ -137,6 +137,12 @@ def test_extension_fields_and_headers_are_marked_and_optional() -> None:
         "ClaimedState.run_id": "context",
         "ClaimedState.attempt": "context",
         "ClaimedState.lease_expires_at": "lease",
+        "ClaimedState.claim_token": "claim-token",
+        "ExecutedRequest.claim_token": "claim-token",
+        "ErroredRequest.claim_token": "claim-token",
+        "PruneRequest.claim_token": "claim-token",
+        "RequeueRequest.claim_token": "claim-token",
+        "RenewLeasesRequest.claim_tokens": "claim-token",
         "RunSummary.cancelled_at": "cancel",
         "RunGraphResponse.cancelled_at": "cancel",
     }
