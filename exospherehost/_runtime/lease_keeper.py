@@ -40,7 +40,7 @@ class LeaseKeeper:
         self._lease = lease
         self._held = held
         self._lost = lost
-        self._claim_tokens = {} if claim_tokens is None else claim_tokens
+        self._claim_tokens: Mapping[str, str] = {} if claim_tokens is None else claim_tokens
 
     async def run(self) -> None:
         """Renew all leases several times in the length of one."""

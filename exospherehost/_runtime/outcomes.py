@@ -45,11 +45,17 @@ class Outcome:
 
     def set_claim_token(self, token: str | None) -> None:
         """Have the report act only while the claim with this token holds the state; None for any claim."""
-        if token is not None:
-            # The outcome's own dictionary: there is exactly one beside the id.
-            for part in ("executed", "errored", "prune", "requeue"):
-                if part in self.report:
-                    self.report[part]["claim_token"] = token
+        if token is None:
+            return
+        report = self.report
+        if "executed" in report:
+            report["executed"]["claim_token"] = token
+        elif "errored" in report:
+            report["errored"]["claim_token"] = token
+        elif "prune" in report:
+            report["prune"]["claim_token"] = token
+        elif "requeue" in report:
+            report["requeue"]["claim_token"] = token
 
     def redactor(self) -> Redactor:
         """Return what takes the protected values out of a text."""

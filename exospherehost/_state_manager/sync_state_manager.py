@@ -101,6 +101,11 @@ class SyncStateManager:
         self._thread.close()
 
     @property
+    def namespace(self) -> str:
+        """The namespace that the calls are about."""
+        return self._namespace
+
+    @property
     def raw_client(self) -> AuthenticatedClient:
         """The generated client, authenticated, for every endpoint that has no method here.
 

@@ -591,4 +591,4 @@ async def test_left_claim_is_handed_back_for_the_claim_that_was_lost(service: Fa
     async with running(runtime):
         report = await eventually(lambda: service.report_of(state))
     assert report.action == "re-enqueue-after"
-    assert report.body["claim_token"] == "token-of-then"  # noqa: S105 - of a test
+    assert report.body["claim_token"] == "token-of-then"
