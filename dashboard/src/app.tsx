@@ -12,11 +12,13 @@ import { ApiPage } from "./pages/api";
 import { GraphPage } from "./pages/graph";
 import { GraphsPage } from "./pages/graphs";
 import { NodesPage } from "./pages/nodes";
+import { OverviewPage } from "./pages/overview";
 import { RunPage } from "./pages/run";
 import { RunsPage } from "./pages/runs";
+import { SchedulesPage } from "./pages/schedules";
 import { SignInPage } from "./pages/sign_in";
 import { StatePage } from "./pages/state";
-import { followLinks, go, place, to } from "./router";
+import { followLinks, go, hrefTo, place, to } from "./router";
 import { Command, Dialog, Empty, Loading } from "./ui/basics";
 import { Icon, Logo, type IconName } from "./ui/icons";
 
@@ -56,6 +58,8 @@ function Frame() {
   useKeys({
     "/": () => document.querySelector<HTMLInputElement>("[data-search]")?.focus(),
     "?": () => setHelpOpen(true),
+    "g o": () => go(to.overview(home)),
+    "g s": () => go(to.schedules(home)),
     "g r": () => go(to.runs(home)),
     "g g": () => go(to.graphs(home)),
     "g n": () => go(to.nodes(home)),
@@ -64,8 +68,10 @@ function Frame() {
   });
 
   const links: [string, string, IconName, string][] = [
+    ["overview", to.overview(home), "home", "Overview"],
     ["runs", to.runs(home), "runs", "Runs"],
     ["graphs", to.graphs(home), "graphs", "Graphs"],
+    ["schedules", to.schedules(home), "clock", "Schedules"],
     ["nodes", to.nodes(home), "nodes", "Nodes"],
     ["api", to.api(), "api", "API"],
   ];
@@ -124,6 +130,8 @@ function Page({ parts, ns }: { parts: string[]; ns: string }): ComponentChildren
   if (!parts.length) return <Loading what="namespaces" />;
   if (kind === "n" && ns) {
     if (extensions.value === null) return <Loading what="the service" />;
+    if (section === "overview") return <OverviewPage ns={ns} />;
+    if (section === "schedules") return <SchedulesPage ns={ns} />;
     if (section === "runs" && id && inner === "states" && innerId) return <StatePage key={innerId} ns={ns} run={id} id={innerId} />;
     if (section === "runs" && id) return <RunPage key={id} ns={ns} run={id} />;
     if (section === "runs" || section === undefined) return <RunsPage key={ns} ns={ns} />;
@@ -141,11 +149,12 @@ function Page({ parts, ns }: { parts: string[]; ns: string }): ComponentChildren
 }
 
 const OTHER = "\n";
+const SECTIONS = ["overview", "graphs", "schedules", "nodes"];
 
 function NamespacePicker({ ns, known, section }: { ns: string; known: string[]; section: string }) {
   const [isAsking, setAsking] = useState(false);
   const [text, setText] = useState("");
-  const pick = (name: string): void => go(section === "graphs" ? to.graphs(name) : section === "nodes" ? to.nodes(name) : to.runs(name));
+  const pick = (name: string): void => go(hrefTo(["n", name, SECTIONS.includes(section) ? section : "runs"]));
   return (
     <>
     <label class="namespace">
@@ -198,8 +207,10 @@ const KEYS: [string, string][] = [
   ["Enter", "Open the row"],
   ["x", "Select the run"],
   ["u", "Up: to what this belongs to"],
+  ["g o", "Overview"],
   ["g r", "Runs"],
   ["g g", "Graphs"],
+  ["g s", "Schedules"],
   ["g n", "Nodes"],
   ["g a", "API"],
   ["?", "This help"],

@@ -45,6 +45,8 @@ export function hrefTo(parts: string[], query: Record<string, string | number | 
 }
 
 export const to = {
+  overview: (ns: string) => hrefTo(["n", ns, "overview"]),
+  schedules: (ns: string) => hrefTo(["n", ns, "schedules"]),
   runs: (ns: string, query = {}) => hrefTo(["n", ns, "runs"], query),
   run: (ns: string, run: string, query = {}) => hrefTo(["n", ns, "runs", run], query),
   state: (ns: string, run: string, state: string) => hrefTo(["n", ns, "runs", run, "states", state]),

@@ -9,6 +9,8 @@ from tests._support.browser import sign_in, violations, watched_page
 from tests.ui.conftest import KEY, NS, Service
 
 PAGES = {
+    "overview": "/ui/n/{ns}/overview",
+    "schedules": "/ui/n/{ns}/schedules",
     "runs": "/ui/n/{ns}/runs",
     "no runs": "/ui/n/nowhere/runs",
     "run graph": "/ui/n/{ns}/runs/{failed}",

@@ -1,7 +1,7 @@
 // The operations that the pages use, by name.
 import { inNamespace, request } from "./client";
 import { has } from "./features";
-import type { Graph, GraphItem, Node, Run, RunDetail, RunGraph, RunPage, StateDetail, Triggered } from "./types";
+import type { Graph, GraphItem, Node, Run, RunDetail, RunGraph, RunPage, Schedule, StateDetail, Triggered } from "./types";
 
 export const listNamespaces = (signal?: AbortSignal) =>
   request<{ namespaces: string[] }>("/v0/namespaces", { signal: signal! }).then((found) => found.namespaces);
@@ -48,6 +48,13 @@ export const getGraphVersion = (ns: string, graph: string, version: string, sign
 
 export const listNodes = (ns: string, signal?: AbortSignal) =>
   request<{ nodes: Node[] }>(`${inNamespace(ns, "nodes")}/`, { signal: signal! }).then((found) => found.nodes);
+
+/** By `schedules`. */
+export const listSchedules = (ns: string, signal?: AbortSignal) =>
+  request<{ schedules: Schedule[] }>(inNamespace(ns, "schedules"), { signal: signal! }).then((found) => found.schedules);
+
+export const steerSchedule = (ns: string, schedule: string, verb: "pause" | "resume" | "trigger") =>
+  request(inNamespace(ns, "schedules", schedule, verb), { method: "POST" });
 
 export interface TriggerForm {
   inputs: Record<string, string>;

@@ -34,6 +34,34 @@ function keep(found: Session | null): void {
   else sessionStorage.removeItem(STORED_AS);
 }
 
+// A tab that is opened beside asks those that are there, which pages of this origin alone can hear.
+const ASKED_MS = 200;
+let channel: BroadcastChannel | null = null;
+
+/** Shares the session with the other tabs: what one has, a new one has too, and signing out ends it in each. */
+export function shareWithTabs(): Promise<void> {
+  channel = new BroadcastChannel(STORED_AS);
+  return new Promise((resolve) => {
+    let isAsking = session.value === null;
+    const settle = (): void => {
+      isAsking = false;
+      resolve();
+    };
+    channel!.onmessage = ({ data }: MessageEvent<{ kind: string; held?: Session }>) => {
+      if (data.kind === "ask" && session.value) channel!.postMessage({ kind: "have", held: session.value });
+      else if (data.kind === "have" && isAsking && data.held) {
+        keep(data.held);
+        settle();
+      } else if (data.kind === "out" && data.held?.session === session.value?.session) keep(null);
+    };
+    if (!isAsking) resolve();
+    else {
+      channel!.postMessage({ kind: "ask" });
+      setTimeout(settle, ASKED_MS);
+    }
+  });
+}
+
 async function open(init: RequestInit): Promise<void> {
   const response = await fetch(PATH, { method: "POST", cache: "no-store", ...init });
   if (!response.ok) throw new Error(await detailOf(response));
@@ -64,6 +92,7 @@ export function forget(because: string): void {
 
 export async function signOut(): Promise<void> {
   const token = session.value?.session;
+  channel?.postMessage({ kind: "out", held: session.value });
   forget("");
   if (token) await fetch(PATH, { method: "DELETE", headers: { [SESSION_HEADER]: token } }).catch(() => undefined);
 }

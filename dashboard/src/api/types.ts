@@ -31,6 +31,18 @@ export type Node = Schemas["RegisteredNode"];
 export type RunEvent = Schemas["RunEvent"];
 export type Triggered = Schemas["TriggerGraphResponse"];
 
+/** By `schedules`; without it, the graph and the expression alone. */
+export interface Schedule {
+  schedule_id: string;
+  graph_name: string;
+  expression: string;
+  timezone?: string | null;
+  next_at?: string | null;
+  last_at?: string | null;
+  last_run_id?: string | null;
+  paused?: boolean;
+}
+
 /** A run in full, by `get-run`. */
 export type RunDetail = Run & {
   store?: Record<string, string> | null;

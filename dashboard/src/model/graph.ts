@@ -1,5 +1,5 @@
 // What a graph's page works out of a template.
-import type { GraphNode, Node, RetryPolicy } from "../api/types";
+import type { GraphItem, GraphNode, Node, RetryPolicy } from "../api/types";
 
 /** The node that begins: the one that nothing leads to. */
 export function rootOf(nodes: readonly GraphNode[]): GraphNode | undefined {
@@ -20,6 +20,13 @@ export function placeErrors(errors: readonly string[], nodes: readonly GraphNode
     else put("", error);
   }
   return placed;
+}
+
+/** Names of nodes that graphs use in their own namespace and no runtime has registered there. */
+export function missingNodes(ns: string, graphs: readonly Pick<GraphItem, "nodes">[], nodes: readonly Pick<Node, "name">[]): string[] {
+  const known = new Set(nodes.map((node) => node.name));
+  const used = graphs.flatMap((graph) => graph.nodes.filter((node) => node.namespace === ns).map((node) => node.node_name));
+  return [...new Set(used)].filter((name) => !known.has(name)).sort();
 }
 
 export interface Field {

@@ -5,7 +5,7 @@ import { listGraphs, listNodes } from "../api/operations";
 import type { Node } from "../api/types";
 import { useResource } from "../lib/resource";
 import { counted } from "../lib/time";
-import { fieldsOf } from "../model/graph";
+import { fieldsOf, missingNodes } from "../model/graph";
 import { place, setQuery, to } from "../router";
 import { Command, Empty, Failure, Loading, Missing, Name, Search, Time } from "../ui/basics";
 import { Icon } from "../ui/icons";
@@ -24,8 +24,7 @@ export function NodesPage({ ns }: { ns: string }) {
     }
     return found;
   }, [graphs.data, ns]);
-  const known = new Set(nodes.data?.map((node) => node.name));
-  const unserved = nodes.data ? [...users.keys()].filter((name) => !known.has(name)).sort() : [];
+  const unserved = nodes.data && graphs.data ? missingNodes(ns, graphs.data, nodes.data) : [];
   const shown = (nodes.data ?? []).filter((node) => node.name.toLowerCase().includes(text)).sort((a, b) => a.name.localeCompare(b.name));
 
   return (

@@ -16,10 +16,10 @@ export const StateBadge = ({ status }: { status: string }) => <Badge look={lookO
 export const RunBadge = ({ status }: { status: string }) => <Badge look={lookOfRun(status)} />;
 
 /** A bar of counts: one part for each status, each at least wide enough to be seen. */
-export function Bar({ counts, label }: { counts: Counts; label?: string }) {
+export function Bar({ counts, label, word = lookOfState }: { counts: Counts; label?: string; word?: (status: string) => Look }) {
   const parts = ordered(counts);
   const total = sum(counts);
-  const text = parts.map(([status, n]) => `${count(n)} ${lookOfState(status).word}`).join(", ");
+  const text = parts.map(([status, n]) => `${count(n)} ${word(status).word}`).join(", ");
   return (
     <span class="bar" role="img" aria-label={`${label ? `${label}: ` : ""}${text || "no states"}`} title={text}>
       {total > 0 && parts.map(([status, n]) => <i key={status} class={`part-${status}`} style={{ flexGrow: n / total }} />)}
