@@ -27,6 +27,7 @@ NAMES = (
     "durable",
     "history",
     "waiters",
+    "dashboard",
 )
 DEFAULT_ROUNDS = 5
 

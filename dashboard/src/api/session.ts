@@ -35,7 +35,9 @@ function keep(found: Session | null): void {
 }
 
 // A tab that is opened beside asks those that are there, which pages of this origin alone can hear.
-const ASKED_MS = 200;
+// Answers mostly come before the page is drawn first; a later one is still taken.
+const WAITED_MS = 15;
+const ASKED_MS = 2_000;
 let channel: BroadcastChannel | null = null;
 
 /** Shares the session with the other tabs: what one has, a new one has too, and signing out ends it in each. */
@@ -43,21 +45,19 @@ export function shareWithTabs(): Promise<void> {
   channel = new BroadcastChannel(STORED_AS);
   return new Promise((resolve) => {
     let isAsking = session.value === null;
-    const settle = (): void => {
-      isAsking = false;
-      resolve();
-    };
     channel!.onmessage = ({ data }: MessageEvent<{ kind: string; held?: Session }>) => {
       if (data.kind === "ask" && session.value) channel!.postMessage({ kind: "have", held: session.value });
-      else if (data.kind === "have" && isAsking && data.held) {
+      else if (data.kind === "have" && isAsking && !session.value && data.held) {
+        isAsking = false;
         keep(data.held);
-        settle();
+        resolve();
       } else if (data.kind === "out" && data.held?.session === session.value?.session) keep(null);
     };
     if (!isAsking) resolve();
     else {
       channel!.postMessage({ kind: "ask" });
-      setTimeout(settle, ASKED_MS);
+      setTimeout(resolve, WAITED_MS);
+      setTimeout(() => (isAsking = false), ASKED_MS);
     }
   });
 }

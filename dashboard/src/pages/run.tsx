@@ -40,7 +40,8 @@ export function RunPage({ ns, run }: { ns: string; run: string }) {
   }
 
   const { counts } = live;
-  const status = summary?.cancelled_at ? "CANCELLED" : statusOfCounts(counts);
+  const cancelled = live.graph.cancelled_at ?? summary?.cancelled_at ?? null;
+  const status = cancelled ? "CANCELLED" : statusOfCounts(counts);
   const failed = sum(counts, FAILED);
   const graphName = live.graph.graph_name || summary?.graph_name || "";
   const again = (): void => {
@@ -101,7 +102,7 @@ export function RunPage({ ns, run }: { ns: string; run: string }) {
           )}
         </span>
       </header>
-      <Facts live={live} summary={summary} />
+      <Facts live={live} summary={summary} cancelled={cancelled} />
       <Failures ns={ns} run={run} live={live} />
       <nav class="tabs" aria-label="Views">
         {(Object.entries(VIEWS) as [View, string][]).map(([name, word]) => (
@@ -117,11 +118,11 @@ export function RunPage({ ns, run }: { ns: string; run: string }) {
   );
 }
 
-function Facts({ live, summary }: { live: LiveRun; summary: ReturnType<typeof useRunSummary>["summary"] }) {
+function Facts({ live, summary, cancelled }: { live: LiveRun; summary: ReturnType<typeof useRunSummary>["summary"]; cancelled: string | null }) {
   const { counts } = live;
   const bounds = useMemo(() => boundsOf(live), [live.timesVersion, live.graph]);
   const began = instant(summary?.created_at) ?? bounds.from;
-  const ended = live.isPending ? null : (instant(summary?.cancelled_at) ?? instant(summary?.ended_at) ?? bounds.to);
+  const ended = live.isPending ? null : (instant(cancelled) ?? instant(summary?.ended_at) ?? bounds.to);
   const total = sum(counts);
   return (
     <section class="facts" aria-label="About this run">
