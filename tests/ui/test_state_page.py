@@ -41,6 +41,12 @@ def test_an_error_is_shown_as_it_is_and_the_state_retried(page: Page, service: S
     page.goto(f"/ui/n/{NS}/runs/{service.runs['failed']}")
     page.get_by_role("region", name="Why it failed").get_by_role("link").first.click()
     expect(page.locator(".error-card pre")).to_contain_text("ValueError: VAT number")
+    attempts = page.get_by_role("region", name="Attempts")
+    expect(attempts.get_by_role("listitem")).to_have_text([re.compile("^1Retried"), re.compile("^2Errored")])
+    facts = page.get_by_role("region", name="About this state")
+    expect(facts).to_contain_text("Attempt2 of 2")
+    expect(facts).to_contain_text(re.compile(r"Waited[\d.]+ m?s"))
+    expect(facts).to_contain_text(re.compile(r"Worked[\d.]+ m?s"))
     old = page.url
     page.get_by_role("button", name="Retry").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()

@@ -30,11 +30,6 @@ export interface LiveRun {
   reload: () => void;
 }
 
-// The run that was read last, so that its pages need not wait for it again.
-let latest: { key: string; graph: RunGraph } | null = null;
-
-export const recallGraph = (ns: string, run: string): RunGraph | null => (latest?.key === `${ns}/${run}` ? latest.graph : null);
-
 export function useRun(ns: string, run: string, wantsTimes: boolean): LiveRun {
   const key = `${ns}/${run}`;
   const took = useRef(0);
@@ -43,7 +38,6 @@ export function useRun(ns: string, run: string, wantsTimes: boolean): LiveRun {
     const began = performance.now();
     const graph = await getRunGraph(ns, run, signal);
     took.current = performance.now() - began;
-    latest = { key, graph };
     return { graph, groups: groupStates(graph.nodes), counts: countStates(graph.nodes) };
   };
   const resource = useResource(extensions.value ? key : null, read, ({ counts }) => {

@@ -56,6 +56,15 @@ export function rowsOf(states: readonly StateNodeLike[], edges: readonly RunGrap
   return rows;
 }
 
+/** The attempts that a state is one of, the first first; itself alone where it is the only one, or that is not known. */
+export function attemptsOf(id: string, states: readonly StateNodeLike[], edges: readonly RunGraphEdge[], times: ReadonlyMap<string, Times>): string[] {
+  const of = states.find((state) => state.id === id)?.identifier;
+  const same = states.filter((state) => state.identifier === of);
+  const firstOf = findAttempts(same, new Map(edges.map(({ source, target }) => [target, source])), times);
+  const first = firstOf.get(id) ?? id;
+  return same.filter((state) => (firstOf.get(state.id) ?? state.id) === first).map((state) => state.id);
+}
+
 /**
  * The first attempt of each state that is a later one. `retry_of` says so; without it, a state that was created the
  * moment another with the same identifier and parent became RETRY_CREATED is its retry, if just one pair fits.

@@ -1,13 +1,14 @@
 // One state: what went in, what came out, what went wrong, and what it belongs to.
-import { useMemo, useState } from "preact/hooks";
-import { extensions } from "../api/features";
-import { getRunGraph, getState, retryState } from "../api/operations";
+import { useMemo, useRef, useState } from "preact/hooks";
+import { getState, retryState } from "../api/operations";
 import type { RunGraph, StateDetail, StateNode } from "../api/types";
-import { recallGraph } from "../lib/run";
 import { useResource } from "../lib/resource";
-import { count, counted, duration, instant, now } from "../lib/time";
-import { withoutAnsi } from "../model/run";
+import { useRun } from "../lib/run";
+import { count, counted, duration, now } from "../lib/time";
+import { mainLine, withoutAnsi } from "../model/run";
 import { FAILED, PENDING } from "../model/status";
+import { attemptsOf } from "../model/timeline";
+import { timesOf, workOf, type EventTimes } from "../model/times";
 import { go, to } from "../router";
 import { CopyButton, Failure, Loading, Name, Time } from "../ui/basics";
 import { Confirm, type Plan } from "../ui/confirm";
@@ -20,29 +21,30 @@ const ERROR_SHOWN = 20_000;
 const PENDING_MS = 1_500;
 const ENDED_MS = 10_000;
 
-interface Found {
-  state: StateDetail;
-  graph: RunGraph;
-}
-
 export function StatePage({ ns, run, id }: { ns: string; run: string; id: string }) {
-  const read = async (signal: AbortSignal): Promise<Found> => {
-    const known = recallGraph(ns, run);
-    const graph = known?.nodes.some((node) => node.id === id) ? known : await getRunGraph(ns, run, signal);
-    const state = await getState(ns, graph.graph_name, run, id, signal);
-    // Its children may have come since the graph was read.
-    const isStale = graph === known && graph.nodes.find((node) => node.id === id)?.status !== state.status;
-    return { state, graph: isStale ? await getRunGraph(ns, run, signal) : graph };
-  };
-  const { data, error, reload } = useResource(extensions.value ? `${ns}/${run}/${id}` : null, read, ({ state }) => (PENDING.has(String(state.status)) ? PENDING_MS : ENDED_MS));
+  const live = useRun(ns, run, false);
+  const { graph } = live;
+  const node = graph?.nodes.find((each) => each.id === id);
+  // Read anew as soon as the run's graph says that it has changed.
+  const { data, error, reload } = useResource(
+    graph ? `${ns}/${run}/${id}/${node?.status ?? ""}` : null,
+    (signal) => getState(ns, graph!.graph_name, run, id, signal),
+    (found) => (PENDING.has(String(found.status)) ? PENDING_MS : ENDED_MS),
+  );
+  const before = useRef<StateDetail | null>(null);
+  if (data) before.current = data;
   const [plan, setPlan] = useState<Plan | null>(null);
-  const family = useMemo(() => data && familyOf(data.graph, data.state), [data]);
-  if (error && !data) return <Failure error={error} what="state" />;
-  if (!data || !family) return <Loading what="the state" />;
-  const { state } = data;
+  const state = data ?? before.current;
+  const family = useMemo(() => graph && state && familyOf(graph, state), [graph, state]);
+  const attempts = useMemo(() => (graph ? attemptsOf(id, graph.nodes, graph.edges, live.times?.of ?? new Map()) : []), [graph, live.timesVersion]);
+  if (live.error && !graph) return <Failure error={live.error} what="state" />;
+  if (error && !state) return <Failure error={error} what="state" />;
+  if (!state || !graph || !family) return <Loading what="the state" />;
   const status = String(state.status);
   const isFailed = FAILED.has(status);
-  const work = instant(state.started_at) === null ? null : (instant(state.ended_at) ?? now.value) - instant(state.started_at)!;
+  const times = node ? timesOf(node, live.times) : null;
+  const work = workOf(times, now.value);
+  const waited = times?.created == null ? null : (times.started ?? times.ended ?? now.value) - times.created;
 
   const planRetry = (): void => {
     let made = "";
@@ -102,16 +104,22 @@ export function StatePage({ ns, run, id }: { ns: string; run: string; id: string
               <Time at={state.updated_at} />
             </dd>
           </div>
+          {waited !== null && (
+            <div>
+              <dt>Waited</dt>
+              <dd>{duration(waited)}</dd>
+            </div>
+          )}
           {work !== null && (
             <div>
               <dt>Worked</dt>
               <dd>{duration(work)}</dd>
             </div>
           )}
-          {state.attempt != null && (
+          {(state.attempt != null || attempts.length > 1) && (
             <div>
               <dt>Attempt</dt>
-              <dd>{state.attempt}</dd>
+              <dd>{state.attempt ?? `${attempts.indexOf(id) + 1} of ${attempts.length}`}</dd>
             </div>
           )}
           {state.runtime_name && (
@@ -125,6 +133,7 @@ export function StatePage({ ns, run, id }: { ns: string; run: string; id: string
         </dl>
       </section>
       {state.error !== null && state.error !== undefined && <ErrorCard error={state.error} isPast={!isFailed} />}
+      {attempts.length > 1 && <Attempts ns={ns} run={run} current={id} states={attempts.map((each) => graph.nodes.find((other) => other.id === each)!)} times={live.times} />}
       <div class="columns">
         <JsonCard title="Inputs" value={state.inputs} />
         <JsonCard title="Outputs" value={state.outputs} />
@@ -146,6 +155,35 @@ export function StatePage({ ns, run, id }: { ns: string; run: string; id: string
       </div>
       {plan && <Confirm plan={plan} onClose={() => setPlan(null)} />}
     </div>
+  );
+}
+
+/** The attempts at one piece of work: the same inputs, and what became of each. */
+function Attempts({ ns, run, current, states, times }: { ns: string; run: string; current: string; states: StateNode[]; times: EventTimes | null }) {
+  return (
+    <section class="card" aria-label="Attempts">
+      <header>
+        <h2>Attempts</h2>
+        <span class="muted">with the same inputs</span>
+      </header>
+      <ol class="links attempts">
+        {states.map((state, i) => {
+          const work = workOf(timesOf(state, times), now.value);
+          const error = mainLine(state.error ?? "");
+          return (
+            <li key={state.id}>
+              <span class="muted">{i + 1}</span>
+              <StateBadge status={String(state.status)} />
+              {state.id === current ? <strong class="mono">…{state.id.slice(-8)}</strong> : <a class="mono" href={to.state(ns, run, state.id)}>…{state.id.slice(-8)}</a>}
+              {work !== null && <span class="muted">{duration(work)}</span>}
+              <code class="clip bad-text" title={error}>
+                <bdi>{error}</bdi>
+              </code>
+            </li>
+          );
+        })}
+      </ol>
+    </section>
   );
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { RunEvent } from "../api/types";
-import { niceStep, rowsOf, Scale } from "../model/timeline";
+import { attemptsOf, niceStep, rowsOf, Scale } from "../model/timeline";
 import { EventTimes, type Times } from "../model/times";
 
 const state = (id: string, identifier: string, status = "SUCCESS", retry_of?: string) => ({ id, identifier, status, ...(retry_of ? { retry_of } : {}) });
@@ -47,6 +47,9 @@ test("attempts are told from times only where just one pair fits", () => {
     state("b3", "b"),
     state("b4", "b"),
   ];
+  expect(attemptsOf("a2", states, [], times)).toEqual(["a1", "a2"]);
+  expect(attemptsOf("a1", states, [], times)).toEqual(["a1", "a2"]);
+  expect(attemptsOf("b3", states, [], times)).toEqual(["b3"]);
   expect(rowsOf(states, [], times).map((row) => row.attempts)).toEqual([["a1", "a2"], ["b1"], ["b2"], ["b3"], ["b4"]]);
 });
 
