@@ -1,6 +1,7 @@
 # The public names, each listed here alone: `__init__.py` reads this file, and so do type checkers.
 
 from exospherehost._config import VERSION as VERSION
+from exospherehost._config import ConnectionOptions as ConnectionOptions
 from exospherehost._config import Timeouts as Timeouts
 from exospherehost._errors import APIConnectionError as APIConnectionError
 from exospherehost._errors import APIError as APIError

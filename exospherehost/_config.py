@@ -11,9 +11,10 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from exospherehost._errors import ConfigurationError
@@ -82,6 +83,24 @@ class Timeouts:
                 raise ConfigurationError(f"timeout {name}={seconds!r} is not a number of seconds above zero")
 
 
+class ConnectionOptions(TypedDict, total=False):
+    """How to reach a service: the keyword arguments that `Runtime`, `StateManager` and `SyncStateManager` share.
+
+    Attributes:
+        timeouts: How long each part of a request may take: seconds for all parts alike, or `Timeouts`.
+        headers: Sent with every request.
+        proxy: The URI of a proxy. Default: as the environment says.
+        verify: Whether to verify the service's certificate; a path of authorities, or an `SSLContext`. Default: True.
+        cert: A client certificate: a file, or (certificate, key), or (certificate, key, password).
+    """
+
+    timeouts: Timeouts | float | None
+    headers: Mapping[str, str] | None
+    proxy: str | None
+    verify: bool | str | ssl.SSLContext
+    cert: ClientCertificate | None
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
     """Where the service is and how to speak to it; made by :func:`resolve_connection`."""
@@ -113,17 +132,24 @@ def resolve_connection(
     state_manager_uri: str | None,
     key: str | None,
     api_version: str,
-    timeouts: Timeouts | float | None = None,
-    headers: Mapping[str, str] | None = None,
-    proxy: str | None = None,
-    verify: bool | str | ssl.SSLContext = True,
-    cert: ClientCertificate | None = None,
+    **options: Unpack[ConnectionOptions],
 ) -> ConnectionSettings:
     """Put arguments and environment together.
 
     Raises:
         ConfigurationError: something is missing or malformed; names the parameter and the variable.
+        TypeError: there is no such option.
     """
+    for name in options:
+        if name not in ConnectionOptions.__annotations__:
+            nearest = get_close_matches(name, ConnectionOptions.__annotations__, n=1)
+            remedy = (
+                f"did you mean {nearest[0]}=?"
+                if nearest
+                else f"there are {', '.join(ConnectionOptions.__annotations__)}"
+            )
+            raise TypeError(f"unexpected keyword argument {name!r}: {remedy}")
+    timeouts, proxy = options.get("timeouts"), options.get("proxy")
     if isinstance(timeouts, int | float):
         timeouts = Timeouts(connect=timeouts, read=timeouts, write=timeouts, pool=timeouts)
     if not isinstance(timeouts, Timeouts | None):
@@ -134,10 +160,10 @@ def resolve_connection(
         key=_api_key(_required("key", key, KEY_VARIABLE)),
         api_version=_version(api_version),
         timeouts=timeouts or Timeouts(),
-        headers=_headers(headers or {}),
+        headers=_headers(options.get("headers") or {}),
         proxy=None if proxy is None else _uri("proxy", proxy, ("http", "https", "socks5", "socks5h")),
-        verify=_verify(verify),
-        cert=_certificate(cert),
+        verify=_verify(options.get("verify", True)),
+        cert=_certificate(options.get("cert")),
     )
 
 

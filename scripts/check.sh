@@ -44,6 +44,7 @@ check "ruff format" "$python" -m ruff format --check --diff --quiet
 check "mypy" "$python" -m mypy
 check "openapi-spec-validator" "$python" -m openapi_spec_validator openapi/state-manager.yaml
 check "generated tree" scripts/generate.sh --check
+check "synchronous face" "$python" scripts/sync_face.py --check
 check "hadolint" "$(dirname "$python")/hadolint" deploy/Dockerfile
 check "yamllint" "$python" -m yamllint --strict --config-file deploy/.yamllint.yaml deploy
 check "kubernetes-validate, oldest" manifests 1.30.0

@@ -18,7 +18,7 @@ from exospherehost._runtime.reporter import Reporter
 from exospherehost._runtime.stats import Counters
 from exospherehost._runtime.worker_pool import Executes, WorkerPool
 from exospherehost._transport.retry import Backoff
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 from exospherehost_client.models import ClaimedState
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Coordinator:
 
     def __init__(
         self,
-        session: Session,
+        session: RuntimeSession,
         poller: Poller,
         executor: Executes,
         counters: Counters,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from exospherehost._errors import APIError, APIStatusError
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 from exospherehost_client.extensions import LEASE
 from exospherehost_client.limits import RENEWED_STATES_MAX
 
@@ -30,7 +30,7 @@ class LeaseKeeper:
 
     def __init__(
         self,
-        session: Session,
+        session: RuntimeSession,
         lease: float,
         held: Callable[[], Mapping[str, object]],
         lost: Callable[[str, object], None],

@@ -19,7 +19,7 @@ from exospherehost._runtime.state_executor import StateExecutor
 from exospherehost._runtime.stats import Counters
 from exospherehost._runtime.telemetry import observed
 from exospherehost._transport.carrier_choice import fastest_carrier
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +52,11 @@ async def run_runtime(
             journal = await stack.enter_async_context(Journal(plan.journal, namespace))
         rooms = NodeRunner(plan.workers, plan.name, plan.nodes.values())
         await stack.enter_async_context(rooms)
-        session = await stack.enter_async_context(Session(plan.settings, fastest_carrier))
+        session = await stack.enter_async_context(RuntimeSession(plan.settings, fastest_carrier))
         if not await _unless(stop_asked, register(session, plan)):
             return
         registered()
-        # Before the first claim: one without a lease, for want of knowing, would never come back if it were lost.
+        # Learn the extensions before the first claim: a claim without a lease cannot be recovered after a crash.
         if not await _unless(stop_asked, session.learn_extensions()):
             return
         shared = None if plan.lifespan is None else await _open(stack, plan.lifespan, stop_asked, plan)
@@ -70,49 +70,71 @@ async def run_runtime(
             ",".join(plan.nodes),
             plan.workers,
         )
-        poller = Poller(
-            session,
-            counters,
-            batch_size=plan.batch_size,
-            poll_interval=plan.poll_interval,
-            lease=plan.lease,
-            read_timeout=plan.settings.timeouts.read,
+        coordinator = _assemble(stack, session, rooms, journal, shared, plan=plan, counters=counters)
+        await _run_and_log(coordinator, stop_asked, plan, counters)
+
+
+def _assemble(
+    stack: AsyncExitStack,
+    session: RuntimeSession,
+    rooms: NodeRunner,
+    journal: Journal | None,
+    shared: Any,
+    *,
+    plan: RuntimeSettings,
+    counters: Counters,
+) -> Coordinator:
+    """Put together what claims, executes and reports."""
+    namespace = plan.settings.namespace
+    poller = Poller(
+        session,
+        counters,
+        batch_size=plan.batch_size,
+        poll_interval=plan.poll_interval,
+        lease=plan.lease,
+        read_timeout=plan.settings.timeouts.read,
+    )
+    executor = StateExecutor(session, namespace, plan.nodes, plan.settings.protected_values(), rooms, shared)
+    return Coordinator(
+        session,
+        poller,
+        stack.enter_context(observed(executor, counters, namespace=namespace, runtime=plan.name)),
+        counters,
+        namespace=namespace,
+        nodes=plan.nodes,
+        workers=plan.workers,
+        most_ahead=plan.batch_size,
+        lease=plan.lease,
+        journal=journal,
+    )
+
+
+async def _run_and_log(
+    coordinator: Coordinator, stop_asked: asyncio.Event, plan: RuntimeSettings, counters: Counters
+) -> None:
+    """Run until asked to stop, and log how it ended."""
+    ended_by = "stop"
+    try:
+        await coordinator.run(stop_asked, plan.grace_period)
+    except asyncio.CancelledError:
+        ended_by = "cancellation"
+        raise
+    finally:
+        stats = counters.snapshot()
+        logger.info(
+            "event=runtime_ended runtime=%s by=%s claimed=%d succeeded=%d errored=%d pruned=%d requeued=%d "
+            "refused=%d lost_leases=%d undelivered=%d",
+            plan.name,
+            ended_by,
+            stats.claimed,
+            stats.succeeded,
+            stats.errored,
+            stats.pruned,
+            stats.requeued,
+            stats.refused,
+            stats.lost_leases,
+            stats.undelivered,
         )
-        executor = StateExecutor(session, namespace, plan.nodes, plan.settings.protected_values(), rooms, shared)
-        crew = Coordinator(
-            session,
-            poller,
-            stack.enter_context(observed(executor, counters, namespace=namespace, runtime=plan.name)),
-            counters,
-            namespace=namespace,
-            nodes=plan.nodes,
-            workers=plan.workers,
-            most_ahead=plan.batch_size,
-            lease=plan.lease,
-            journal=journal,
-        )
-        ended_by = "stop"
-        try:
-            await crew.run(stop_asked, plan.grace_period)
-        except asyncio.CancelledError:
-            ended_by = "cancellation"
-            raise
-        finally:
-            stats = counters.snapshot()
-            logger.info(
-                "event=runtime_ended runtime=%s by=%s claimed=%d succeeded=%d errored=%d pruned=%d requeued=%d "
-                "refused=%d lost_leases=%d undelivered=%d",
-                plan.name,
-                ended_by,
-                stats.claimed,
-                stats.succeeded,
-                stats.errored,
-                stats.pruned,
-                stats.requeued,
-                stats.refused,
-                stats.lost_leases,
-                stats.undelivered,
-            )
 
 
 async def _open(

@@ -14,7 +14,7 @@ from typing import cast
 from exospherehost._errors import APIError, APIStatusError
 from exospherehost._runtime.stats import Counters
 from exospherehost._transport.retry import Backoff
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 from exospherehost_client.extensions import LEASE, WAIT
 from exospherehost_client.models import ClaimedState
 
@@ -64,7 +64,7 @@ class Poller:
 
     def __init__(
         self,
-        session: Session,
+        session: RuntimeSession,
         counters: Counters,
         *,
         batch_size: int,

@@ -10,7 +10,7 @@ from exospherehost._nodes.node import secret_names
 from exospherehost._nodes.text_fields import plain_schema
 from exospherehost._runtime.settings import RuntimeSettings
 from exospherehost._transport.retry import Backoff, is_transient
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 from exospherehost_client import models
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _REGISTRATION = Backoff(initial=0.25, maximum=15.0)
 
 
-async def register(session: Session, plan: RuntimeSettings) -> None:
+async def register(session: RuntimeSession, plan: RuntimeSettings) -> None:
     """Register the nodes, waiting for a service that cannot be reached yet."""
     body = models.RegisterNodesRequest(
         runtime_name=plan.name,

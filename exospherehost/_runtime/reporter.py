@@ -16,7 +16,7 @@ from exospherehost._runtime.outcomes import Outcome
 from exospherehost._runtime.own_tasks import start_own_task
 from exospherehost._runtime.stats import Counters
 from exospherehost._transport.retry import Backoff, is_transient, is_transient_status, never_reached_the_service
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 from exospherehost_client.extensions import BATCH_REPORT
 from exospherehost_client.models import StateReportResult
 
@@ -68,7 +68,7 @@ class Reporter:
         settled: called with the ids of states whose outcomes have been acknowledged or refused, in order of that.
     """
 
-    def __init__(self, session: Session, counters: Counters, capacity: int, settled: Settled) -> None:
+    def __init__(self, session: RuntimeSession, counters: Counters, capacity: int, settled: Settled) -> None:
         self._session = session
         self._counters = counters
         self._capacity = capacity

@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-import signal
-import ssl
-import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from exospherehost import _config
-from exospherehost._config import ClientCertificate, Timeouts
-from exospherehost._errors import ConfigurationError
+from exospherehost._config import ConnectionOptions
 from exospherehost._logging import configure_default_logging
-from exospherehost._nodes.checks import check_nodes
 from exospherehost._nodes.node import BaseNode
-from exospherehost._runtime.settings import RuntimeSettings
+from exospherehost._runtime.foreground import run_in_foreground
+from exospherehost._runtime.settings import checked_settings
 from exospherehost._runtime.stats import Counters, RuntimeStats
-from exospherehost_client.limits import LEASE_MS_MAX, LEASE_MS_MIN
 
 if TYPE_CHECKING:
     from exospherehost._runtime.liveness import Liveness
 
 logger = logging.getLogger(__name__)
-
-_stop_signalled = threading.Event()
-_SHORTEST_LEASE, _LONGEST_LEASE = LEASE_MS_MIN / 1_000, LEASE_MS_MAX / 1_000
-
-ONE_STOP_SECONDS = 0.5
-"""Stop signals so soon after the first ask for the same stop: one may be sent to a process and to its whole group."""
-
-_STOP_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if isinstance(getattr(signal, name, None), int)
-]
 
 
 class Runtime:
@@ -65,12 +49,8 @@ class Runtime:
         journal: a file that keeps claims and undelivered outcomes, so that a crash loses neither.
         liveness: `HOST:PORT` at which `GET /live` and `GET /ready` are answered while it runs; port 0 takes a free
             one, which `liveness_address` tells. None for no such endpoint.
-        timeouts: of each request; seconds for all parts alike, or `Timeouts`.
-        headers: sent with every request.
-        proxy: the URI of a proxy.
-        verify: whether to verify the service's certificate; a path of authorities or an `SSLContext`.
-        cert: a client certificate.
         state_manage_version: the published spelling of `state_manager_version`; deprecated.
+        connection: how to reach the service, by name: see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: (a ValueError) an argument, a variable or a node breaks a rule.
@@ -93,12 +73,8 @@ class Runtime:
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         journal: str | Path | None = None,
         liveness: str | None = None,
-        timeouts: Timeouts | float | None = None,
-        headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
-        verify: bool | str | ssl.SSLContext = True,
-        cert: ClientCertificate | None = None,
         state_manage_version: str | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         if state_manage_version is not None:
             warnings.warn(
@@ -110,43 +86,19 @@ class Runtime:
             state_manager_uri=state_manager_uri,
             key=key,
             api_version=state_manager_version,
-            timeouts=timeouts,
-            headers=headers,
-            proxy=proxy,
-            verify=verify,
-            cert=cert,
+            **connection,
         )
-        if not isinstance(nodes, Iterable):
-            raise ConfigurationError(f"nodes={nodes!r} is not a list of node classes")
-        if not isinstance(name, str) or not name.strip():
-            raise ConfigurationError(
-                f"name={name!r} is empty or no text; pass name= what the service's lists are to show"
-            )
-        nodes = tuple(nodes)
-        if not nodes:
-            raise ConfigurationError("nodes is empty: a runtime without nodes executes nothing; pass node classes")
-        check_nodes(nodes)
-        if lease is not None and not _SHORTEST_LEASE <= _seconds("lease", lease, above_zero=True) <= _LONGEST_LEASE:
-            raise ConfigurationError(
-                f"lease={lease!r} is not between {_SHORTEST_LEASE:g} and {_LONGEST_LEASE:,.0f} seconds; "
-                "None asks for no leases"
-            )
-        if lifespan is not None and (not callable(lifespan) or inspect.isasyncgenfunction(lifespan)):
-            raise ConfigurationError(
-                f"lifespan={lifespan!r} is not a function that makes an async context manager; "
-                "decorate an async generator with contextlib.asynccontextmanager"
-            )
-        self._plan = RuntimeSettings(
+        self._plan = checked_settings(
             settings=settings,
             name=name,
-            nodes={node.__name__: node for node in nodes},
-            batch_size=_whole("batch_size", batch_size),
-            workers=_whole("workers", workers),
-            poll_interval=_seconds("poll_interval", poll_interval, above_zero=True),
-            grace_period=_seconds("grace_period", grace_period, above_zero=False),
-            lease=None if lease is None else float(lease),
+            nodes=nodes,
+            batch_size=batch_size,
+            workers=workers,
+            poll_interval=poll_interval,
+            grace_period=grace_period,
+            lease=lease,
             lifespan=lifespan,
-            journal=_path("journal", journal),
+            journal=journal,
         )
         self._make_liveness = None if liveness is None else _maker_of_liveness(liveness)
         self._liveness: Liveness | None = None
@@ -187,38 +139,11 @@ class Runtime:
         except RuntimeError:
             loop = None
         if loop is None:
-            if _stop_signalled.is_set():
-                # The program was told to end, and has not: what it starts now would have to be told again.
-                logger.warning("event=start_after_stop_signal runtime=%s", self._plan.name)
-                return None
-            with asyncio.Runner(loop_factory=_fast_loop_factory()) as runner:
-                self._block(runner.get_loop())
+            run_in_foreground(self._plan.name, self.run, self.stop)
             return None
         self._task = loop.create_task(self.run(), name=f"exospherehost-runtime-{self._plan.name}")
         self._task.add_done_callback(self._tell_failure)
         return self._task
-
-    def _block(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run on a loop of its own until all has ended."""
-        life = loop.create_task(self._run_with_signals(_replaceable_signals()))
-        while True:
-            try:
-                loop.run_until_complete(life)
-            except SystemExit as error:
-                if life.done():
-                    raise
-                # Raised by a task that a node has started: asyncio lets it out of the loop, past all others.
-                logger.warning(
-                    "event=exit_ignored runtime=%s status=%r where=task_of_a_node", self._plan.name, error.code
-                )
-            except KeyboardInterrupt:
-                # Before the signal is handled on the loop.
-                life.cancel()
-                with suppress(asyncio.CancelledError):
-                    loop.run_until_complete(life)
-                raise
-            else:
-                return
 
     def _tell_failure(self, task: asyncio.Task[None]) -> None:
         """Log why a run has failed whose task perhaps nobody awaits."""
@@ -317,97 +242,9 @@ class Runtime:
                 f"runtime {self._plan.name!r} ended before its nodes were registered; await its task for why"
             )
 
-    async def _run_with_signals(self, signals: Sequence[signal.Signals]) -> None:
-        loop = asyncio.get_running_loop()
-        run = asyncio.ensure_future(self.run())
-        first_at: float | None = None
-
-        def on_signal() -> None:
-            nonlocal first_at
-            if not hasattr(sys, "ps1"):
-                # Whoever types at a prompt goes on after Ctrl-C.
-                _stop_signalled.set()
-            if first_at is None:
-                first_at = loop.time()
-            elif loop.time() - first_at >= ONE_STOP_SECONDS:
-                logger.warning("event=grace_period_cut_short runtime=%s by=second_signal", self._plan.name)
-                run.cancel()
-            self.stop()
-
-        with _handled(loop, signals, on_signal):
-            try:
-                await run
-            except asyncio.CancelledError:
-                if first_at is None:
-                    raise
-
-
-def _replaceable_signals() -> list[signal.Signals]:
-    """List the stop signals that this thread can handle and the program has no handler of its own for."""
-    if threading.current_thread() is not threading.main_thread():
-        return []
-    defaults = (signal.SIG_DFL, signal.default_int_handler)
-    return [number for number in _STOP_SIGNALS if signal.getsignal(number) in defaults]
-
-
-@contextmanager
-def _handled(
-    loop: asyncio.AbstractEventLoop, signals: Sequence[signal.Signals], on_signal: Callable[[], None]
-) -> Generator[None, None, None]:
-    """Have signals call a function on the event loop."""
-
-    def pass_on(_number: int, _frame: object) -> None:
-        loop.call_soon_threadsafe(on_signal)
-
-    by_loop: list[signal.Signals] = []
-    before: dict[signal.Signals, Any] = {}
-    for number in signals:
-        try:
-            loop.add_signal_handler(number, on_signal)
-            by_loop.append(number)
-        except NotImplementedError:  # the event loops of Windows
-            before[number] = signal.signal(number, pass_on)
-    try:
-        yield
-    finally:
-        for number in by_loop:
-            loop.remove_signal_handler(number)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        from uvloop import new_event_loop  # noqa: PLC0415 - optional, and not needed before
-    except ImportError:
-        return None
-    return new_event_loop
-
 
 def _maker_of_liveness(address: str) -> Callable[[Callable[[], RuntimeStats], Callable[[], bool]], Liveness]:
     # Only here, since most programs have none and would load an HTTP server with it.
     from exospherehost._runtime.liveness import Liveness, parse_address  # noqa: PLC0415
 
     return partial(Liveness, parse_address(address))
-
-
-def _path(name: str, value: str | Path | None) -> Path | None:
-    if value is None:
-        return None
-    if not isinstance(value, str | Path) or not str(value).strip():
-        raise ConfigurationError(f"{name}={value!r} is not the path of a file")
-    return Path(value)
-
-
-def _whole(name: str, value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{name}={value!r} is not a whole number of at least 1")
-    return value
-
-
-def _seconds(name: str, value: float, *, above_zero: bool) -> float:
-    valid = isinstance(value, int | float) and (value > 0 if above_zero else value >= 0)
-    if not valid:
-        bound = "above zero" if above_zero else "of at least zero"
-        raise ConfigurationError(f"{name}={value!r} is not a number of seconds {bound}")
-    return float(value)

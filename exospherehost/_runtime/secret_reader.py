@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from exospherehost._runtime.own_tasks import start_own_task
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 from exospherehost_client.models import ClaimedState
 
 FRESH_SECONDS = 1.0
@@ -35,7 +35,7 @@ class SecretReader:
         session: carries the requests.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: RuntimeSession) -> None:
         self._session = session
         self._reads: dict[_Key, _Read] = {}
 

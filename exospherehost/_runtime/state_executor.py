@@ -23,7 +23,7 @@ from exospherehost._runtime.outcomes import Outcome, log_fields
 from exospherehost._runtime.prepared_node import PreparedNode, StateError
 from exospherehost._runtime.process_pool import ProcessFailure, ProcessTimeout
 from exospherehost._runtime.secret_reader import SecretReader
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 from exospherehost_client.models import ClaimedState, PruneRequest
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class StateExecutor:
 
     def __init__(
         self,
-        session: Session,
+        session: RuntimeSession,
         namespace: str,
         nodes: Mapping[str, type[BaseNode]],
         protected: Sequence[str],

@@ -11,7 +11,7 @@ from exospherehost._config import KEEPS_A_KEY, ConnectionSettings
 from exospherehost._errors import APIStatusError, UnsupportedByServerError
 from exospherehost._transport.dual_carrier import DualCarrier
 from exospherehost._transport.extensions import ServiceMemory
-from exospherehost._transport.session import Session
+from exospherehost._transport.manager_session import ManagerSession
 
 if TYPE_CHECKING:
     from exospherehost_client import AuthenticatedClient
@@ -25,7 +25,7 @@ class ServiceConnection:
     def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
         self._memory = ServiceMemory()
-        self._session: Session | None = None
+        self._session: ManagerSession | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(namespace={self._settings.namespace!r})"
@@ -70,17 +70,19 @@ class ServiceConnection:
     # ---- inside --------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncGenerator[Session, None]:
+    async def _connected(self) -> AsyncGenerator[ManagerSession, None]:
         if self._session is not None:
             yield self._session
             return
         async with self._new_session() as session:
             yield session
 
-    def _new_session(self) -> Session:
-        return Session(self._settings, DualCarrier, self._memory)
+    def _new_session(self) -> ManagerSession:
+        return ManagerSession(self._settings, DualCarrier, self._memory)
 
-    async def _with_extension(self, session: Session, extension: str, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _with_extension(
+        self, session: ManagerSession, extension: str, send: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
         """Send a request that needs an extension.
 
         Raises:

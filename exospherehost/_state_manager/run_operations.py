@@ -15,7 +15,7 @@ from exospherehost._state_manager.runs import Run, Transition
 from exospherehost._state_manager.task_iterator import TaskIterator
 from exospherehost._state_manager.unclaimed_states import UnclaimedStates
 from exospherehost._state_manager.watching import RunWatcher, read_run
-from exospherehost._transport.session import Session
+from exospherehost._transport.manager_session import ManagerSession
 from exospherehost_client import models
 from exospherehost_client.extensions import CANCEL
 from exospherehost_client.patterns import PATH_PATTERNS
@@ -238,7 +238,7 @@ def _check_id(name: str, value: str) -> None:
         )
 
 
-async def _pages(session: Session, size: int) -> AsyncGenerator[models.RunSummary, None]:
+async def _pages(session: ManagerSession, size: int) -> AsyncGenerator[models.RunSummary, None]:
     # A run that begins meanwhile pushes the others down, onto the next page.
     seen: set[str] = set()
     page = 0

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from secrets import token_hex
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 from pydantic_core import from_json
 from typing_extensions import deprecated
 
 from exospherehost import _config
-from exospherehost._config import ClientCertificate, Timeouts, checked_segment
+from exospherehost._config import ConnectionOptions, checked_segment
 from exospherehost._errors import (
     APIError,
     APIResponseError,
@@ -28,7 +27,7 @@ from exospherehost._graphs.models import CronTrigger, GraphNodeModel, RetryPolic
 from exospherehost._redaction import Redactor, validated
 from exospherehost._state_manager.run_operations import RunOperations
 from exospherehost._state_manager.trigger_forms import RootCache, check_key, check_texts, entries_of, published_form
-from exospherehost._transport.session import Session
+from exospherehost._transport.manager_session import ManagerSession
 from exospherehost_client import models
 from exospherehost_client.extensions import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES
 from exospherehost_client.types import Response
@@ -49,11 +48,7 @@ class StateManager(RunOperations):
             when that cannot be reached. Default: `EXOSPHERE_STATE_MANAGER_URI`.
         key: the API key. Default: `EXOSPHERE_API_KEY`.
         state_manager_version: the version that stands in the service's paths.
-        timeouts: of each request; seconds for all parts alike, or `Timeouts`.
-        headers: sent with every request.
-        proxy: the URI of a proxy.
-        verify: whether to verify the service's certificate; a path of authorities or an `SSLContext`.
-        cert: a client certificate.
+        connection: how to reach the service, by name: see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: (a ValueError) an argument or a variable is missing or malformed.
@@ -65,23 +60,14 @@ class StateManager(RunOperations):
         state_manager_uri: str | None = None,
         key: str | None = None,
         state_manager_version: str = _config.DEFAULT_API_VERSION,
-        *,
-        timeouts: Timeouts | float | None = None,
-        headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
-        verify: bool | str | ssl.SSLContext = True,
-        cert: ClientCertificate | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         settings = _config.resolve_connection(
             namespace=namespace,
             state_manager_uri=state_manager_uri,
             key=key,
             api_version=state_manager_version,
-            timeouts=timeouts,
-            headers=headers,
-            proxy=proxy,
-            verify=verify,
-            cert=cert,
+            **connection,
         )
         super().__init__(settings)
         self._roots = RootCache()
@@ -321,7 +307,7 @@ class StateManager(RunOperations):
             return await session.list_nodes()
 
 
-async def _known_extensions(session: Session, *, needed: bool) -> frozenset[str]:
+async def _known_extensions(session: ManagerSession, *, needed: bool) -> frozenset[str]:
     try:
         return await session.extensions()
     except APIError:

@@ -12,8 +12,8 @@ from exospherehost._config import LONGEST_NAME
 from exospherehost._errors import APIError, InvalidTriggerError, UnsupportedByServerError
 from exospherehost._graphs.models import TriggerState
 from exospherehost._graphs.user_texts import expanded_inputs
+from exospherehost._transport.manager_session import ManagerSession
 from exospherehost._transport.retry import Backoff
-from exospherehost._transport.session import Session
 from exospherehost_client import models
 from exospherehost_client.limits import IDEMPOTENCY_KEY_MAX_LENGTH, IDEMPOTENCY_KEY_MIN_LENGTH
 
@@ -32,7 +32,7 @@ class RootCache:
         """Read a graph again at the next use."""
         self._found.pop(graph_name, None)
 
-    async def learn(self, session: Session, graph_name: str) -> bool:
+    async def learn(self, session: ManagerSession, graph_name: str) -> bool:
         """Read a graph unless it is known, before anything depends on which service is in use.
 
         Returns:
@@ -47,7 +47,7 @@ class RootCache:
 
     async def check_names(
         self,
-        session: Session,
+        session: ManagerSession,
         graph_name: str,
         inputs: Mapping[str, str],
         entries: Sequence[TriggerState] | None,
@@ -92,7 +92,9 @@ class RootCache:
             _unknown_name(graph_name, node, name) for node, names in given for name in names if name not in node.inputs
         ]
 
-    async def as_inputs(self, session: Session, graph_name: str, entries: Sequence[TriggerState]) -> dict[str, str]:
+    async def as_inputs(
+        self, session: ManagerSession, graph_name: str, entries: Sequence[TriggerState]
+    ) -> dict[str, str]:
         """Turn a single entry into inputs of the root, where nothing of it gets lost by that.
 
         Raises:
@@ -113,14 +115,14 @@ class RootCache:
             raise UnsupportedByServerError(f"this service would drop the inputs {unknown}: {remedy}")
         return entry.inputs
 
-    async def _root(self, session: Session, graph_name: str) -> models.GraphNodeDetail:
+    async def _root(self, session: ManagerSession, graph_name: str) -> models.GraphNodeDetail:
         roots = _roots(await self._nodes(session, graph_name))
         if len(roots) != 1:
             raise UnsupportedByServerError(f"graph {graph_name!r} has {len(roots)} roots, so no state can be placed")
         return roots[0]
 
     async def _nodes(
-        self, session: Session, graph_name: str, backoff: Backoff | None = None
+        self, session: ManagerSession, graph_name: str, backoff: Backoff | None = None
     ) -> list[models.GraphNodeDetail]:
         known = self._known(graph_name)
         if known is None:

@@ -11,8 +11,8 @@ from contextlib import aclosing
 from exospherehost._errors import APIError, APIResponseError, APIStatusError, NotFoundError
 from exospherehost._state_manager.runs import Run, Transition, as_run
 from exospherehost._state_manager.unclaimed_states import UnclaimedStates
+from exospherehost._transport.manager_session import ManagerSession
 from exospherehost._transport.retry import Backoff, is_transient
-from exospherehost._transport.session import Session
 from exospherehost_client import models
 from exospherehost_client.extensions import EVENTS
 
@@ -52,7 +52,7 @@ class RunWatcher:
         unclaimed: the states that nobody claims.
     """
 
-    def __init__(self, session: Session, run_id: str, last_event_id: str | None = None) -> None:
+    def __init__(self, session: ManagerSession, run_id: str, last_event_id: str | None = None) -> None:
         self._session = session
         self._run_id = run_id
         self._last_event_id = last_event_id
@@ -197,7 +197,7 @@ class RunWatcher:
         return run
 
 
-async def read_run(session: Session, run_id: str, backoff: Backoff | None = None) -> Run:
+async def read_run(session: ManagerSession, run_id: str, backoff: Backoff | None = None) -> Run:
     """Read a run from its states.
 
     Raises:

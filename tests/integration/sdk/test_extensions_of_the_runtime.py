@@ -26,7 +26,7 @@ from exospherehost import (
     UnitesStrategyEnum,
     UnprocessableEntityError,
 )
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost_client.api.runs import list_runs
 from exospherehost_client.types import Request
@@ -88,10 +88,10 @@ class Wire:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests: list[Request] = []
         self.lose_response_to = ""
-        carry = Session._carry
+        carry = RuntimeSession._carry
         wire = self
 
-        async def recording(session: Session, request: Request, *arguments: Any) -> Any:
+        async def recording(session: RuntimeSession, request: Request, *arguments: Any) -> Any:
             wire.requests.append(request)
             answer = await carry(session, request, *arguments)
             if wire.lose_response_to and request.path.endswith(wire.lose_response_to):
@@ -99,7 +99,7 @@ class Wire:
                 raise APIConnectionError("the connection was lost", sent=True)
             return answer
 
-        monkeypatch.setattr(Session, "_carry", recording)
+        monkeypatch.setattr(RuntimeSession, "_carry", recording)
 
     def to(self, end: str) -> list[Request]:
         return [request for request in self.requests if request.path.endswith(end)]
@@ -291,15 +291,17 @@ async def test_state_of_a_runtime_that_renews_no_more_is_another_attempt(
     runtime_of: Callable[..., Runtime], manager: StateManager, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Stays.go_on, Stays.started = asyncio.Event(), 0
-    renew = Session.renew
+    renew = RuntimeSession.renew
     silent = True
 
-    async def renewing(session: Session, state_ids: list[str], lease_ms: int, claim_tokens: dict[str, str]) -> set[str]:
+    async def renewing(
+        session: RuntimeSession, state_ids: list[str], lease_ms: int, claim_tokens: dict[str, str]
+    ) -> set[str]:
         if silent:
             raise APIConnectionError("nobody there", sent=False)
         return await renew(session, state_ids, lease_ms, claim_tokens)
 
-    monkeypatch.setattr(Session, "renew", renewing)
+    monkeypatch.setattr(RuntimeSession, "renew", renewing)
     runtime = runtime_of(Stays, lease=1)
     async with running(runtime):
         await runtime.ready()

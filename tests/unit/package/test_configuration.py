@@ -6,6 +6,7 @@ import copy
 import pickle
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -292,3 +293,9 @@ def test_a_text_that_may_be_a_key_is_not_quoted(make: Make, given: str) -> None:
 def test_what_holds_a_key_is_neither_pickled_nor_copied(made: object, how: Callable[[object], object]) -> None:
     with pytest.raises(TypeError, match="is neither pickled nor copied"):
         how(made)
+
+
+@pytest.mark.parametrize("made", [StateManager, SyncStateManager, partial(Runtime, name="r", nodes=[])])
+def test_misspelt_option_is_named_with_the_nearest(made: Callable[..., object]) -> None:
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'timeout': did you mean timeouts=\?"):
+        made(namespace="ns", state_manager_uri=URI, key=KEY, timeout=3)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exospherehost._runtime.runtime import ONE_STOP_SECONDS
+from exospherehost._runtime.foreground import ONE_STOP_SECONDS
 from tests._support.command import Command
 from tests._support.eventually import eventually_sync
 from tests._support.fake_state_manager import FakeStateManager

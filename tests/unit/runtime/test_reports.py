@@ -196,10 +196,10 @@ async def test_output_that_utf8_cannot_hold_becomes_an_error_report(service: Fak
 async def test_secrets_that_cannot_be_read_fail_the_state(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    from exospherehost._transport import session
+    from exospherehost._transport import runtime_session
     from exospherehost._transport.retry import Backoff
 
-    monkeypatch.setattr(session, "_FOR_A_CLAIMED_STATE", Backoff(attempts=2, maximum=0.01))
+    monkeypatch.setattr(runtime_session, "_FOR_A_CLAIMED_STATE", Backoff(attempts=2, maximum=0.01))
     faults(service, "secrets", *[Answer(status, {"detail": "no secrets"})] * 2)
     state_id = service.put_state("NeedsSecret")
 

@@ -93,7 +93,7 @@ TO_BE_WAITED_OUT: dict[str, Answer] = {
 async def test_what_may_pass_is_waited_out(
     service: FakeStateManager, monkeypatch: pytest.MonkeyPatch, fault: Answer, context: dict[str, Any]
 ) -> None:
-    from exospherehost._transport import session as session_module
+    from exospherehost._transport import runtime_session as session_module
 
     monkeypatch.setattr(session_module, "_FOR_A_CLAIMED_STATE", Backoff(attempts=99, initial=0.01, maximum=0.01))
     faults = iter([fault] * 4)

@@ -15,7 +15,7 @@ import pytest
 
 from exospherehost import BaseNode, GraphNodeModel, PruneSignal, ReQueueAfterSignal, Runtime, StateManager
 from exospherehost._runtime import coordinator
-from exospherehost._transport.session import Session
+from exospherehost._transport.runtime_session import RuntimeSession
 from exospherehost.server import ServerSettings, ServerThread
 from tests._support.eventually import eventually
 from tests._support.fake_state_manager import FakeStateManager
@@ -302,13 +302,13 @@ async def test_node_that_ignores_its_cancellation_does_not_hold_up_the_end(
 
 async def test_claim_that_a_real_service_holds_is_handed_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = asyncio.Event()
-    claim = Session.claim
+    claim = RuntimeSession.claim
 
-    async def noted(self: Session, *arguments: Any, **options: Any) -> Any:
+    async def noted(self: RuntimeSession, *arguments: Any, **options: Any) -> Any:
         asked.set()
         return await claim(self, *arguments, **options)
 
-    monkeypatch.setattr(Session, "claim", noted)
+    monkeypatch.setattr(RuntimeSession, "claim", noted)
     with ServerThread(ServerSettings(api_key=KEY, database=tmp_path / "e.db", port=0)) as server:
         manager = StateManager("ns", server.url, KEY)
         first, second = (Runtime("ns", "rt", [Echo], server.url, KEY, grace_period=5) for _ in range(2))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exospherehost._runtime.runtime import ONE_STOP_SECONDS
+from exospherehost._runtime.foreground import ONE_STOP_SECONDS
 from tests._support.command import Command
 from tests._support.eventually import eventually_sync
 from tests._support.fake_state_manager import FakeStateManager
@@ -23,7 +23,7 @@ if not hasattr(signal, "SIGBREAK"):
 
 from pydantic import BaseModel
 from exospherehost import BaseNode, Runtime
-from exospherehost._runtime import runtime
+from exospherehost._runtime import foreground
 
 class Loop(asyncio.SelectorEventLoop):
     def add_signal_handler(self, *_):
@@ -32,7 +32,7 @@ class Loop(asyncio.SelectorEventLoop):
     def remove_signal_handler(self, *_):
         raise NotImplementedError
 
-runtime._fast_loop_factory = lambda: Loop
+foreground._fast_loop_factory = lambda: Loop
 
 class Waits(BaseNode):
     class Inputs(BaseModel):

@@ -18,8 +18,8 @@ from exospherehost import (
     TriggerState,
 )
 from exospherehost._config import resolve_connection
+from exospherehost._transport.manager_session import ManagerSession
 from exospherehost._transport.retry import Backoff
-from exospherehost._transport.session import Session
 from exospherehost_client import models
 from exospherehost_client.types import RawResponse
 from tests._support.fake_state_manager import FakeStateManager
@@ -214,7 +214,7 @@ async def test_what_an_earlier_attempt_has_sent_is_not_forgotten() -> None:
     settings = resolve_connection(
         namespace="ns", state_manager_uri="http://127.0.0.1:9", key=KEY, api_version="v0", timeouts=1.0
     )
-    session = Session(settings, lambda *_: Fails(), backoff=Backoff(initial=0.001, attempts=3))
+    session = ManagerSession(settings, lambda *_: Fails(), backoff=Backoff(initial=0.001, attempts=3))
 
     with pytest.raises(TriggerOutcomeUnknownError):
         await session.trigger_graph("g", models.TriggerGraphRequest(), idempotency_key="k", is_honoured=True)
