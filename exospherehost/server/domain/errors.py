@@ -7,6 +7,7 @@
     ├── InvalidRequest    a request that breaks the schema: answered with 422 and every violation
     ├── StartupError      the server cannot start as it is configured
     ├── StoreError        the database cannot do what it was asked
+    │   └── StoreUnavailable   not now: answered with 503 and its text
     ├── Contention        another process was faster: the unit of work runs again
     ├── KeysUnreadable    the file with the secrets keys cannot be read
     └── Undecryptable     no key of this server opens a stored secret
@@ -57,6 +58,10 @@ class StartupError(ServerError):
 
 class StoreError(ServerError):
     """The database cannot do what it was asked: an unreadable file, an unknown URL, a newer schema."""
+
+
+class StoreUnavailable(StoreError):
+    """The database can do nothing now and may later, such as on a full disk; callers are told the text with a 503."""
 
 
 class Contention(ServerError):

@@ -178,6 +178,10 @@ class UnitOfWork(Reader, Protocol):
         """Begin a part of the unit of which nothing remains if its block raises."""
         ...
 
+    def touch(self) -> None:
+        """Write what changes nothing, to learn whether anything can be written."""
+        ...
+
     def note(self, what: Occurrence) -> None:
         """Have something counted once the unit is durable."""
         ...

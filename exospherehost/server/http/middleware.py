@@ -11,8 +11,9 @@ from typing import Any
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exospherehost.server.domain.errors import StoreUnavailable
 from exospherehost.server.domain.ids import new_uuid
-from exospherehost.server.http.responses import not_found, server_error
+from exospherehost.server.http.responses import not_found, refusal, server_error
 from exospherehost.server.observability.access_log import AccessLog
 from exospherehost.server.observability.metrics import UNMATCHED, Metrics
 
@@ -94,17 +95,11 @@ class Edge:
                 await not_found(scope, receive, send_with_id)
             else:
                 await self._app(scope, receive, send_with_id)
-        except Exception:
-            logger.exception(
-                "event=request_failed method=%s path=%s request_id=%s",
-                scope["method"],
-                # As it was sent: decoded it could break the line.
-                scope["raw_path"].decode("ascii", "backslashreplace"),
-                request_id.decode("ascii"),
-            )
+        except Exception as error:
+            answer = _answer_to(error, scope, request_id)
             if status:
                 raise
-            await server_error(scope, receive, send_with_id)
+            await answer(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - began
             route = self._templates.get(scope.get("endpoint"), UNMATCHED)
@@ -147,6 +142,23 @@ def with_cross_origin_rules(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         await chosen(scope, receive, send)
 
     return judge
+
+
+def _answer_to(error: Exception, scope: Scope, request_id: bytes) -> ASGIApp:
+    """Return the answer to a request that failed, having logged what nobody meant."""
+    if isinstance(error, StoreUnavailable):
+        # The store logs it once; each who asks meanwhile is told.
+        text = str(error)
+        return refusal(503, f"{text[:1].upper()}{text[1:]}")
+    logger.error(
+        "event=request_failed method=%s path=%s request_id=%s",
+        scope["method"],
+        # As it was sent: decoded it could break the line.
+        scope["raw_path"].decode("ascii", "backslashreplace"),
+        request_id.decode("ascii"),
+        exc_info=error,
+    )
+    return server_error
 
 
 def _has_origin(scope: Scope) -> bool:

@@ -15,8 +15,9 @@ from typing import Generic, TypeVar
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exospherehost.server.domain.clock import Clock
+from exospherehost.server.domain.errors import StoreUnavailable
 from exospherehost.server.domain.records import Backlog
-from exospherehost.server.domain.store import Reader, Store
+from exospherehost.server.domain.store import Reader, Store, UnitOfWork
 from exospherehost.server.http import responses
 from exospherehost.server.observability.metrics import Metrics
 from exospherehost.server.security.access import API_KEY_HEADER
@@ -30,6 +31,9 @@ OPEN = "exosphere_open"
 """Set in the scope of a request that came to the port for metrics, which asks for no key."""
 
 _READ_SECONDS = 2.0
+# Longer, for a large report may be before it.
+_WRITE_SECONDS = 5.0
+_WRITE_REST_SECONDS = 1.0
 _BACKLOG_SECONDS = 5.0
 # A backlog is looked at for at most a twentieth of the time, however large it is.
 _LEAST_REST = 20
@@ -44,7 +48,7 @@ class Ready:
     """Answers 200 where requests can be served, else 503 with the reason; needs no key.
 
     Args:
-        store: Read from at each request, so that a database that is gone shows.
+        store: Read from at each request, so that a database that is gone shows, and written to once a second at most.
         revisions: The schema revisions that this version knows, the current one first.
         stopping: Whether the server is about to stop.
     """
@@ -53,6 +57,8 @@ class Ready:
         self._stopping = stopping
         self._revisions = revisions
         self._read = _Shared(lambda: store.read(_revision), _READ_SECONDS)
+        self._write = _Shared(lambda: store.write(_touch), _WRITE_SECONDS)
+        self._write_again_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,6 +75,8 @@ class Ready:
             revision = await self._read()
         except TimeoutError:
             return f"database: no answer within {_READ_SECONDS:g} s"
+        except StoreUnavailable as error:
+            return f"database: {error}"
         except Exception as error:
             logger.warning("event=not_ready reason=%s", type(error).__name__, exc_info=True)
             # The driver's text may hold the database's address and user.
@@ -76,6 +84,22 @@ class Ready:
         # A revision that is not known is a newer server's, which a rolling upgrade has put beside this one.
         if revision != self._revisions[0] and (revision is None or revision in self._revisions):
             return f"schema: at {revision or 'none'}, and this version needs {self._revisions[0]}"
+        return await self._find_fault_of_writing()
+
+    async def _find_fault_of_writing(self) -> str | None:
+        began = time.monotonic()
+        if began < self._write_again_at:
+            return None
+        try:
+            await self._write()
+        except TimeoutError:
+            return f"database: no write within {_WRITE_SECONDS:g} s"
+        except StoreUnavailable as error:
+            return f"database: {error}"
+        except Exception as error:
+            logger.warning("event=not_ready reason=%s", type(error).__name__, exc_info=True)
+            return f"database: {type(error).__name__}"
+        self._write_again_at = began + _WRITE_REST_SECONDS
         return None
 
 
@@ -182,6 +206,10 @@ def _with_bearer_as_key(scope: Scope) -> Scope:
         if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
             return {**scope, "headers": [*scope["headers"], (API_KEY_HEADER, value[len(_BEARER) :].strip())]}
     return scope
+
+
+def _touch(unit: UnitOfWork) -> None:
+    unit.touch()
 
 
 def _revision(reader: Reader) -> str | None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.base import Executable
 
-from exospherehost.server.domain.errors import StoreError
+from exospherehost.server.domain.errors import StoreError, StoreUnavailable
 from exospherehost.server.domain.store import Reader
 from exospherehost.server.storage.migrations import prepare
 from exospherehost.server.storage.postgresql.bulk_statements import KEYS, ROWS, TOGETHER
@@ -139,7 +139,7 @@ class PostgresDatabase:
                 now = time.monotonic()
                 until = until or now + _LONGEST_AWAY_SECONDS
                 if now > until or self._closing.is_set():
-                    raise StoreError("the database cannot be reached") from error
+                    raise StoreUnavailable("the database cannot be reached") from error
                 # The other connections are as likely gone.
                 self._reader.dispose()
                 self._closing.wait(_PAUSE_SECONDS)

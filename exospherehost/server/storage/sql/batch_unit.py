@@ -124,6 +124,11 @@ class BatchUnit(SqlUnit):
         self._has_changed |= self._has_written
         self._has_written = False
 
+    def touch(self) -> None:
+        """Write what changes nothing, to learn whether anything can be written."""
+        # Here what a transaction that has something to commit writes anyway.
+        self._has_written = True
+
     def keep(self) -> None:
         """End a unit whose changes stay."""
         self._kept = len(self.waiting), len(self.notes), self.logged()

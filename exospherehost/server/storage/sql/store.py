@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-from exospherehost.server.domain.errors import Contention, StoreError
+from exospherehost.server.domain.errors import Contention, StoreError, StoreUnavailable
 from exospherehost.server.domain.records import WaitingState
 from exospherehost.server.domain.store import Reader, StoreObserver, UnitOfWork
 from exospherehost.server.storage.sql.writer import Busy, News, Task, Waiter, Writer
@@ -174,7 +174,7 @@ class SqlStore:
                 if busy_until is None:
                     busy_until = now + _LONGEST_BUSY_SECONDS
                 if now > busy_until:
-                    raise StoreError(f"the database did not get to it in time: {error}") from error
+                    raise StoreUnavailable(f"the database did not get to it in time: {error}") from error
                 # Not all at the same moment: those that were in each other's way would be again.
                 await asyncio.sleep(error.pause * (0.5 + random.random()))  # noqa: S311 (guards nothing)
             elif isinstance(error, Contention):

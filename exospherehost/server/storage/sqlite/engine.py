@@ -6,6 +6,7 @@ import os
 import sqlite3
 import tempfile
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from exospherehost.server.domain.errors import StoreError
+from exospherehost.server.storage.sqlite.database_file import make_missing, open_existing
 
 _BUSY_TIMEOUT_MS = 10_000
 
@@ -31,9 +33,7 @@ def open_engines(path: Path, *, readers: int, synchronous: str = "full") -> tupl
         StoreError: The file cannot be opened, or is no SQLite database.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Made here rather than by SQLite, whose file would have the umask's mode; -wal and -shm follow the file's.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        make_missing(path)
     except OSError as error:
         raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
     writer = _engine(path, connections=1, begin="BEGIN IMMEDIATE", synchronous=synchronous)
@@ -51,10 +51,10 @@ def open_engines(path: Path, *, readers: int, synchronous: str = "full") -> tupl
 def _engine(path: Path, *, connections: int, begin: str, synchronous: str) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
+        creator=partial(open_existing, path),
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
-        connect_args={"check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")

@@ -11,8 +11,9 @@ import pytest
 from starlette.types import ASGIApp, Scope
 
 from exospherehost.server.domain.clock import SystemClock
+from exospherehost.server.domain.errors import StoreUnavailable
 from exospherehost.server.domain.records import Backlog, DueStates
-from exospherehost.server.domain.store import Reader
+from exospherehost.server.domain.store import Reader, UnitOfWork
 from exospherehost.server.http import monitoring
 from exospherehost.server.http.monitoring import MetricsPage, Ready
 from exospherehost.server.observability.metrics import Metrics
@@ -28,6 +29,8 @@ class HalfStore:
         self.hold = asyncio.Event()
         self.hold.set()
         self.error: Exception | None = None
+        self.writes = 0
+        self.write_error: Exception | None = None
 
     async def read(self, work: Callable[[Reader], T]) -> T:
         self.reads += 1
@@ -35,6 +38,15 @@ class HalfStore:
         if self.error is not None:
             raise self.error
         return work(self)  # type: ignore[arg-type]
+
+    async def write(self, work: Callable[[UnitOfWork], T]) -> T:
+        self.writes += 1
+        if self.write_error is not None:
+            raise self.write_error
+        return work(self)  # type: ignore[arg-type]
+
+    def touch(self) -> None:
+        """There is nothing to write to."""
 
     def schema_revision(self) -> str:
         return "0002"
@@ -78,6 +90,22 @@ async def test_the_reason_tells_no_text_of_the_driver() -> None:
     store.error = ConnectionError("postgresql://user:secret@host")
     answer = await ask(ready(store))
     assert answer.json() == {"status": "unready", "reason": "database: ConnectionError"}
+
+
+async def test_a_write_is_tried_once_in_a_while_and_its_failure_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = HalfStore()
+    app = ready(store)
+    for _ in range(3):
+        assert (await ask(app)).status_code == 200
+    assert store.writes == 1
+    monkeypatch.setattr(monitoring, "_WRITE_REST_SECONDS", 0)
+    app = ready(store)
+    for error, reason in ((StoreUnavailable("the disk is full"), "the disk is full"), (OSError("x"), "OSError")):
+        store.write_error = error
+        answer = await ask(app)
+        assert (answer.status_code, answer.json()["reason"]) == (503, f"database: {reason}")
+    store.write_error = None
+    assert (await ask(app)).status_code == 200
 
 
 def page(store: HalfStore, metrics: Metrics) -> MetricsPage:
