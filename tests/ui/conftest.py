@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ class Service:
     manager: SyncStateManager
     api: Api
     runs: dict[str, str]
+    sign_in_link: Callable[[], str]
 
     def trigger(self, graph: str, **body: object) -> str:
         return str(self.api.post(f"/graph/{graph}/trigger", body).json()["run_id"])
@@ -56,7 +57,7 @@ def demo_service(folder: str, **settings: object) -> Iterator[Service]:
         manager = browsers.apart(nodes.__enter__)
         stack.callback(browsers.apart, nodes.__exit__, None, None, None)
         http = stack.enter_context(httpx.Client(base_url=server.url, headers={"x-api-key": KEY}, timeout=30))
-        yield Service(server.url, manager, Api(http, NS), {})
+        yield Service(server.url, manager, Api(http, NS), {}, server.sign_in_link)
 
 
 @pytest.fixture(scope="session")

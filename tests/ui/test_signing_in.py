@@ -59,6 +59,20 @@ def test_signing_out_ends_the_session(page: Page, service: Service) -> None:
     assert service.api.http.get("/ui/session", headers={"x-exosphere-session": token}).status_code == 401
 
 
+def test_a_link_signs_in_once_and_leaves_the_address(opened: tuple[Page, Witness], service: Service) -> None:
+    page, witness = opened
+    link = service.sign_in_link()
+    page.goto(link)
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    assert "link=" not in page.evaluate(STORES)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    witness.expects_failures = True
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.get_by_role("alert")).to_contain_text("used before")
+
+
 @pytest.mark.parametrize("link", ["#link=never-made", "#link=<script>"])
 def test_a_link_that_is_not_good_says_so_and_leaves_the_address(opened: tuple[Page, Witness], link: str) -> None:
     page, witness = opened

@@ -117,7 +117,7 @@ function OperationBody({ document, operation, shared }: { document: Document; op
   const body = resolve(document, operation.requestBody)?.content?.["application/json"];
   return (
     <div class="node-body">
-      {operation.description && <p class="prewrap">{operation.description}</p>}
+      {operation.description && <p class="prewrap"><Prose>{operation.description}</Prose></p>}
       {parameters.length > 0 && (
         <>
           <h3>Parameters</h3>
@@ -128,7 +128,7 @@ function OperationBody({ document, operation, shared }: { document: Document; op
                   <code>{parameter.name}</code> <span class="muted">{parameter.in}</span>
                   {parameter.required && <em> required</em>}
                 </dt>
-                <dd>{parameter.description}</dd>
+                <dd><span><Prose>{parameter.description}</Prose></span></dd>
               </div>
             ))}
           </dl>
@@ -148,7 +148,7 @@ function OperationBody({ document, operation, shared }: { document: Document; op
         return (
           <div key={status} class="response">
             <p>
-              <code class={status.startsWith("2") ? "good-text" : "bad-text"}>{status}</code> {response?.description}
+              <code class={status.startsWith("2") ? "good-text" : "bad-text"}>{status}</code> <Prose>{response?.description}</Prose>
             </p>
             {status.startsWith("2") && content && (
               <>
@@ -161,6 +161,11 @@ function OperationBody({ document, operation, shared }: { document: Document; op
       })}
     </div>
   );
+}
+
+/** Text in which what stands between backticks is code. */
+function Prose({ children }: { children: string | undefined }) {
+  return <>{(children ?? "").split("`").map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part))}</>;
 }
 
 function Example({ value }: { value: unknown }) {
@@ -194,7 +199,9 @@ function SchemaView({ document, schema, depth }: { document: Document; schema: S
               {required.has(name) && <em> required</em>}
             </dt>
             <dd>
-              {property?.description ?? resolve(document, property?.items)?.description}
+              <span>
+                <Prose>{property?.description ?? resolve(document, property?.items)?.description}</Prose>
+              </span>
               <SchemaView document={document} schema={given} depth={depth + 1} />
             </dd>
           </div>
