@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
+import struct
 import sys
 from collections.abc import Generator
 from datetime import UTC, datetime
@@ -22,6 +24,12 @@ else:
 # Beyond the file's content: Windows lets nobody read what is locked.
 _LOCKED_BYTE = 1 << 30
 _MOST_ATTEMPTS = 10
+# Beyond any file's end.
+_LOCKED_RANGE = 1 << 62
+# Where readers of a SQLite file lock it.
+_SQLITE_SHARED, _SQLITE_SHARED_SIZE = 0x40000002, 510
+# What this process holds by :func:`hold_itself`: device and inode.
+_held_here: set[tuple[int, int]] = set()
 
 
 class Held(StartupError):
@@ -59,6 +67,63 @@ def hold(lock: Path, *, like: Path) -> Generator[None, None, None]:
         with contextlib.suppress(OSError):
             lock.unlink()
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def hold_itself(path: Path) -> Generator[None, None, None]:
+    """Hold a lock on a file itself, whatever names it has, until the block ends; where the system has such locks.
+
+    It lies on a byte beyond the file's end, so that it is in nobody's way who locks the file's content, and belongs to
+    its descriptor: nothing else that this process does with the file lets go of it.
+
+    Args:
+        path: The file, which exists.
+
+    Raises:
+        Held: It is locked already.
+        StartupError: The file cannot be locked.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            found = path.stat()
+            identity = found.st_dev, found.st_ino
+            # Looked up first: to close a second descriptor would let go of SQLite's own locks.
+            if identity in _held_here:
+                raise Held(f"the process {os.getpid()}, under another name")
+            descriptor = os.open(path, os.O_RDWR)
+            stack.callback(os.close, descriptor)
+            if not _lock_range(descriptor):
+                raise Held(_user_of(descriptor))
+        except OSError as error:
+            raise StartupError(f"cannot lock the file {path}: {error.strerror}") from error
+        _held_here.add(identity)
+        stack.callback(_held_here.discard, identity)
+        yield
+
+
+if sys.platform == "linux":
+    _FLOCK = struct.Struct("hhqqi4x")
+
+    def _lock_range(descriptor: int) -> bool:
+        lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_RANGE, 1, 0)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError as error:
+            # Some file systems have no such locks: there the lock beside the file is all there is.
+            if error.errno not in (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+        return True
+
+    def _user_of(descriptor: int) -> str:
+        """Return who has the file open as a SQLite database: the lock itself does not say who holds it."""
+        lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _SQLITE_SHARED, _SQLITE_SHARED_SIZE, 0)
+        pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, lock))[-1]
+        return f"the process {pid} on {socket.gethostname()}, under another name" if pid > 0 else "another process"
 
 
 def _acquire(lock: Path, like: Path) -> int:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -12,6 +16,7 @@ import pytest
 
 from exospherehost.server import ServerSettings, ServerThread, StartupError
 from exospherehost.server.database_lock import hold_database
+from exospherehost.server.storage.schema import open_schema
 from tests._support.command import Command
 
 
@@ -35,11 +40,74 @@ def test_a_second_server_is_refused_and_says_who_holds_the_file(tmp_path: Path) 
         pass
 
 
-def test_another_name_of_the_file_is_the_same_file(tmp_path: Path) -> None:
-    database, other_name = tmp_path / "a.db", tmp_path / "link.db"
-    other_name.symlink_to(database)
-    with ServerThread(settings(database)), pytest.raises(StartupError, match="in use by a server: the process"):
-        ServerThread(settings(other_name)).start()
+def relative(database: Path) -> Path:
+    return Path(os.path.relpath(database))
+
+
+def symbolic(database: Path) -> Path:
+    link = database.with_name("link.db")
+    link.symlink_to(database)
+    return link
+
+
+def hard(database: Path) -> Path:
+    folder = database.with_name("other")
+    folder.mkdir()
+    link = folder / "hard.db"
+    link.hardlink_to(database)
+    return link
+
+
+OTHER_NAMES = [
+    relative,
+    symbolic,
+    pytest.param(hard, marks=pytest.mark.skipif(sys.platform != "linux", reason="needs locks of open files")),
+]
+
+
+@pytest.mark.parametrize("other_name", OTHER_NAMES)
+def test_another_name_of_the_file_is_the_same_file(tmp_path: Path, other_name: Callable[[Path], Path]) -> None:
+    database = tmp_path / "a.db"
+    with ServerThread(settings(database)) as first:
+        named = other_name(database)
+        for _ in range(2):
+            with pytest.raises(StartupError, match=f"in use by a server: the process {os.getpid()}"):
+                ServerThread(settings(named)).start()
+        # Not even by those that were refused has the first lost its file.
+        assert httpx.get(f"{first.url}/ready").status_code == 200
+    with ServerThread(settings(named)):
+        pass
+
+
+@pytest.mark.parametrize("other_name", OTHER_NAMES)
+def test_another_process_is_refused_by_any_name_until_the_first_is_killed(
+    tmp_path: Path, other_name: Callable[[Path], Path]
+) -> None:
+    database = tmp_path / "a.db"
+    with Command("serve", "--port", "0", "--database", database, folder=tmp_path) as first:
+        first.exports()
+        named = other_name(database).absolute()
+        with Command("serve", "--port", "0", "--database", named, folder=tmp_path) as second:
+            assert second.wait() == 1
+            assert f"is in use by a server: the process {first.process.pid} on {socket.gethostname()}" in second.errors
+            assert "Traceback" not in second.errors
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+    with Command("serve", "--port", "0", "--database", named, folder=tmp_path) as again:
+        assert again.exports()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs locks of open files")
+def test_commands_beside_a_server_do_not_let_go_of_its_lock(tmp_path: Path) -> None:
+    database = tmp_path / "a.db"
+    with ServerThread(settings(database)):
+        for _ in range(2):
+            with open_schema(database, must_exist=True) as schema:
+                assert schema.version().is_current
+            with closing(sqlite3.connect(database)) as connection:
+                connection.execute("SELECT count(*) FROM runs").fetchall()
+        with pytest.raises(StartupError, match="in use by a server"):
+            ServerThread(settings(hard(database))).start()
 
 
 def test_a_server_that_was_killed_holds_nothing(tmp_path: Path) -> None:
