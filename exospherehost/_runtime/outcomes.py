@@ -180,3 +180,8 @@ def log_fields(namespace: str, state: ClaimedState) -> dict[str, Any]:
         fields["exosphere_run_id"] = state.run_id
         fields["exosphere_attempt"] = state.attempt
     return fields
+
+
+def fields_of_unknown(namespace: str, state_id: str) -> dict[str, str]:
+    """The fields of a log record about a state of an earlier run, of which nothing else is known."""
+    return {"exosphere_namespace": namespace, "exosphere_state_id": state_id}

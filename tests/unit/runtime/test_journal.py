@@ -458,9 +458,9 @@ class Disk:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    from exospherehost._runtime import coordinator
+    from exospherehost._runtime import outbox
 
-    monkeypatch.setattr(coordinator, "_JOURNAL_FAULTS", Backoff(initial=0.01, maximum=0.02))
+    monkeypatch.setattr(outbox, "_JOURNAL_FAULTS", Backoff(initial=0.01, maximum=0.02))
     return Disk(monkeypatch)
 
 

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -463,3 +464,21 @@ async def test_extensions_are_forgotten_only_where_the_path_is_gone(
 
     assert renewals.forgotten == forgotten
     assert lost == []
+
+
+# ---- claim tokens ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("journaled", [False, True])
+async def test_each_report_names_the_claim_that_holds_its_state(
+    service: FakeStateManager, tmp_path: Path, *, journaled: bool
+) -> None:
+    service.document = offering("batch-report", "claim-token")
+    ids = [service.put_state("Echo") for _ in range(3)]
+    for number, state in enumerate(service._waiting):
+        state["claim_token"] = f"token-{number}"
+    runtime = make_runtime(service, Echo, journal=tmp_path / "journal.db" if journaled else None)
+    async with running(runtime):
+        await eventually(lambda: all(service.report_of(state_id) for state_id in ids))
+    found = {report.state_id: report.body["claim_token"] for report in service.reports}
+    assert found == {state_id: f"token-{number}" for number, state_id in enumerate(ids)}
