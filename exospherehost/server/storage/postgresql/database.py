@@ -19,7 +19,8 @@ from exospherehost.server.domain.store import Reader
 from exospherehost.server.storage.migrations import prepare
 from exospherehost.server.storage.postgresql.bulk_statements import KEYS, ROWS, TOGETHER
 from exospherehost.server.storage.postgresql.notifications import Notifications
-from exospherehost.server.storage.postgresql.writer import PostgresWriter, is_away
+from exospherehost.server.storage.postgresql.sessions import lift_limits, require_sessions
+from exospherehost.server.storage.postgresql.writer import PostgresWriter, explained, is_away
 from exospherehost.server.storage.sql.base import dump
 from exospherehost.server.storage.sql.database_url import shown
 from exospherehost.server.storage.sql.statements import Statements
@@ -105,6 +106,7 @@ class PostgresDatabase:
         try:
             with told_plainly(url):
                 check_server(self._writer)
+                _require_sessions(url, self._connect)
                 prepare(self._writer, shown(url), migrate=migrate)
                 self._drop_old_marks()
                 self._signals = Notifications(self._connect)
@@ -135,7 +137,10 @@ class PostgresDatabase:
                     return work(SqlUnit(connection, self._statements))
             except (psycopg.Error, DBAPIError) as error:
                 if not is_away(error):
-                    raise
+                    told = explained(error)
+                    if told is error:
+                        raise
+                    raise told from error
                 now = time.monotonic()
                 until = until or now + _LONGEST_AWAY_SECONDS
                 if now > until or self._closing.is_set():
@@ -217,7 +222,13 @@ def check_server(engine: Engine) -> None:
 def connect(engine: Engine) -> psycopg.Connection:
     """Open a connection in autocommit mode, which SQLAlchemy has nothing to do with."""
     positional, options = engine.dialect.create_connect_args(engine.url)
-    return psycopg.connect(*positional, **options, autocommit=True)
+    connection = psycopg.connect(*positional, **options, autocommit=True)
+    try:
+        lift_limits(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _reading_engine(url: URL, readers: int) -> Engine:
@@ -232,7 +243,20 @@ def _reading_engine(url: URL, readers: int) -> Engine:
 
 def _engine(url: URL, **options: Any) -> Engine:
     missing = {name: value for name, value in _CONNECT_OPTIONS.items() if name not in url.query}
-    return create_engine(url.update_query_dict(missing), use_native_hstore=False, hide_parameters=True, **options)
+    engine = create_engine(url.update_query_dict(missing), use_native_hstore=False, hide_parameters=True, **options)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        lift_limits(connection)
+
+    return engine
+
+
+def _require_sessions(url: URL, connect: Callable[[], psycopg.Connection]) -> None:
+    try:
+        require_sessions(connect)
+    except StoreError as error:
+        raise StoreError(f"cannot use the database {shown(url)}: {error}") from None
 
 
 def _escaped(values: Mapping[str, Any]) -> Mapping[str, Any]:

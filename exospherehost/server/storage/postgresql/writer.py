@@ -26,7 +26,7 @@ import psycopg
 from sqlalchemy import BigInteger, Connection, Engine, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
-from exospherehost.server.domain.errors import StoreError
+from exospherehost.server.domain.errors import StoreError, StoreUnavailable
 from exospherehost.server.storage.postgresql.unit import PostgresUnit
 from exospherehost.server.storage.sql.base import Spoilt, TransactionLost
 from exospherehost.server.storage.sql.statements import Statements
@@ -69,8 +69,13 @@ _RUN_AGAIN = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.ForeignKeyViolation,
 )
-# The server goes away, or is not the one that can be written to.
-_AWAY = ("57P01", "57P02", "57P03", "53300", "25006")
+# The server goes away, or is not the one that can be written to; or somebody has ended the session or the statement.
+_AWAY = ("57P01", "57P02", "57P03", "57P05", "57014", "25P03", "25P04", "53300", "25006")
+_FAULTS = {
+    "53100": "the disk that holds the database is full",
+    "53200": "the database is out of memory",
+    "58030": "the disk that holds the database fails",
+}
 
 
 def is_away(error: BaseException) -> bool:
@@ -81,6 +86,13 @@ def is_away(error: BaseException) -> bool:
         return False
     state = error.sqlstate
     return state is None or state.startswith("08") or state in _AWAY
+
+
+def explained(error: BaseException) -> BaseException:
+    """Return an error as those are told who cannot mend it: one about the database's machine says so in words."""
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    fault = _FAULTS.get(driver.sqlstate or "") if isinstance(driver, psycopg.Error) else None
+    return error if fault is None else StoreUnavailable(fault)
 
 
 class PostgresWriter:
@@ -152,6 +164,7 @@ class PostgresWriter:
             told = Busy("the transaction was lost", pause=_PAUSE_FOR_LOCKS)
         else:
             _log.error("event=write_failed units=%d", len(tasks), exc_info=error)
+            told = explained(error)
         for task in tasks:
             task.error = told
 
@@ -215,7 +228,7 @@ class PostgresWriter:
                     raise
                 raise Spoilt from error
             unit.forget()
-            task.error = _busy(error) if isinstance(error, _RUN_AGAIN) else error
+            task.error = _busy(error) if isinstance(error, _RUN_AGAIN) else explained(error)
             return not isinstance(error, psycopg.errors.LockNotAvailable)
         unit.keep()
         return True
