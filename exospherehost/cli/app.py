@@ -110,7 +110,7 @@ cli.add_command(
         help="Look after a state manager's database.",
         places={
             "backup": Place("db_backup", "backup", "Copy a SQLite database to a file, while servers run on it."),
-            "check": Place("db", "check", "Check that the schema is the one that this version works with."),
+            "check": Place("db", "check", "Check the schema and the totals of runs."),
             "current": Place("db", "current", "Show the database's schema and the one that this version works with."),
             "prune": Place("db_prune", "prune", "Delete the runs that ended long ago, with all of their states."),
             "rotate-secrets-key": Place(

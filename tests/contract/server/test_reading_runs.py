@@ -130,6 +130,8 @@ def test_an_unknown_run_is_an_empty_graph(api: Api) -> None:
             "node_count": 0,
             "edge_count": 0,
             "execution_summary": dict.fromkeys(SUMMARY, 0),
+            # Of the extension `cancel`.
+            "cancelled_at": None,
         }
 
 

@@ -98,7 +98,7 @@ async def test_the_plan_walks_the_partial_index(store: SqlStore, shared: Databas
         values = {"node_names": ["n"], "namespace": "space", "now_ms": 1, "candidates": 1, "limit": 1}
         compiled = str(_CLAIM.compile(dialect=store._database._writer.dialect))  # type: ignore[attr-defined]
         cursor = unit._connection.connection.cursor()  # type: ignore[attr-defined]
-        cursor.execute(f"EXPLAIN {compiled}", {**values, "lease_until": None})
+        cursor.execute(f"EXPLAIN {compiled}", {**values, "lease_until": None, "token": None})
         plans.extend(row[0] for row in cursor.fetchall())
 
     await store.write(work)

@@ -95,7 +95,7 @@ async def test_due_states_are_walked_in_order_and_not_sorted(store: SqlStore) ->
         compiled = str(postgresql_unit._CLAIM.compile(dialect=store._database._writer.dialect))  # type: ignore[attr-defined]
         values = {"node_names": ["n"], "namespace": "space", "now_ms": 1, "candidates": 1, "limit": 1}
         cursor = unit._connection.connection.cursor()  # type: ignore[attr-defined]
-        cursor.execute(f"EXPLAIN {compiled}", {**values, "lease_until": None})
+        cursor.execute(f"EXPLAIN {compiled}", {**values, "lease_until": None, "token": None})
         lines.extend(row[0].strip() for row in cursor.fetchall())
 
     await store.write(work)

@@ -27,6 +27,7 @@ from exospherehost import (
     UnprocessableEntityError,
 )
 from exospherehost._transport.runtime_session import RuntimeSession
+from exospherehost._transport.session import Session
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost_client.api.runs import list_runs
 from exospherehost_client.types import Request
@@ -88,10 +89,10 @@ class Wire:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests: list[Request] = []
         self.lose_response_to = ""
-        carry = RuntimeSession._carry
+        carry = Session._carry
         wire = self
 
-        async def recording(session: RuntimeSession, request: Request, *arguments: Any) -> Any:
+        async def recording(session: Session, request: Request, *arguments: Any) -> Any:
             wire.requests.append(request)
             answer = await carry(session, request, *arguments)
             if wire.lose_response_to and request.path.endswith(wire.lose_response_to):
@@ -99,7 +100,7 @@ class Wire:
                 raise APIConnectionError("the connection was lost", sent=True)
             return answer
 
-        monkeypatch.setattr(RuntimeSession, "_carry", recording)
+        monkeypatch.setattr(Session, "_carry", recording)
 
     def to(self, end: str) -> list[Request]:
         return [request for request in self.requests if request.path.endswith(end)]
