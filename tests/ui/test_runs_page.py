@@ -112,7 +112,7 @@ def test_a_namespace_without_runs_says_what_to_do(page: Page) -> None:
     page.get_by_label("Name; it needs no creation").fill("empty & odd")
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
-    expect(page.get_by_text("exospherehost dev hello.py")).to_be_visible()
+    expect(page.get_by_text("exospherehost dev --keep hello.py")).to_be_visible()
     expect(page).to_have_url(re.compile("/ui/n/empty%20%26%20odd/runs"))
     assert page.get_by_label("Namespace").input_value() == "empty & odd"
     page.goto(f"/ui/n/{NS}/nothing")

@@ -93,7 +93,7 @@ export function GraphsPage({ ns }: { ns: string }) {
       ) : (
         <Empty icon="graphs" title="No graphs in this namespace">
           <p>Store one with <code>StateManager.upsert_graph</code>, or run a script that does so:</p>
-          <Command>exospherehost dev hello.py</Command>
+          <Command>exospherehost dev --keep hello.py</Command>
         </Empty>
       )}
     </div>

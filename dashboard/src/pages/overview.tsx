@@ -76,7 +76,7 @@ export function OverviewPage({ ns }: { ns: string }) {
       {data.runs.length === 0 ? (
         <Empty icon="home" title="Nothing has run yet">
           <p>Trigger a graph from its page under Graphs, or run a script that does so:</p>
-          <Command>exospherehost dev hello.py</Command>
+          <Command>exospherehost dev --keep hello.py</Command>
         </Empty>
       ) : (
         <>

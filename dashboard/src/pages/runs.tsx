@@ -235,7 +235,7 @@ export function RunsPage({ ns }: { ns: string }) {
       ) : (
         <Empty icon="runs" title="No runs yet">
           <p>Trigger a graph from its page under Graphs, or run a script that does so:</p>
-          <Command>exospherehost dev hello.py</Command>
+          <Command>exospherehost dev --keep hello.py</Command>
         </Empty>
       )}
       {found?.hasMore && !(isFiltered && !canSearch) && (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -38,6 +39,8 @@ from exospherehost.server.storage.sql.database_url import postgresql_url, shown
 from exospherehost_client import AuthenticatedClient
 from exospherehost_client.errors import ApiError
 
+_BY_SIGNAL = 128
+
 
 @click.command(
     epilog="Example: exospherehost dev hello.py",
@@ -55,6 +58,9 @@ from exospherehost_client.errors import ApiError
 @click.option(
     "--fail", is_flag=True, help="Exit with status 1 if a run failed, although the script ended with status 0."
 )
+@click.option(
+    "--keep", is_flag=True, help="Once the script has ended, keep the state manager and its dashboard until Ctrl-C."
+)
 @click.option("--ui/--no-ui", default=True, help="Whether to serve the dashboard at /ui. Default: yes.")
 @click.argument("script", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -66,6 +72,7 @@ def dev(
     arguments: tuple[str, ...],
     *,
     fail: bool,
+    keep: bool,
     ui: bool,
 ) -> None:
     """Run SCRIPT with a state manager of its own, then show its runs.
@@ -91,15 +98,32 @@ def dev(
             err=True,
         )
         if ui:
-            click.echo(dashboard_hint(server.url, server.sign_in_link, is_terminal=is_terminal(err=True)), err=True)
+            _show_dashboard(server)
         click.echo(err=True)
         earlier = earlier_runs(client)
         status = Script(script, arguments, _environment_for_script(server)).run()
         failure = _show_runs(client, earlier)
+        # A script that a signal has ended was to end with all there is.
+        if keep and status < _BY_SIGNAL:
+            _keep(server, ui=ui)
     if fail and failure is not None and status == 0:
         click.echo(f"Exit status 1, because of --fail: {failure}.", err=True)
         status = 1
     context.exit(status)
+
+
+def _show_dashboard(server: ServerThread) -> None:
+    click.echo(dashboard_hint(server.url, server.sign_in_link, is_terminal=is_terminal(err=True)), err=True)
+
+
+def _keep(server: ServerThread, *, ui: bool) -> None:
+    """Wait until Ctrl-C or SIGTERM."""
+    click.echo(f"\nThe script has ended. The state manager is still at {server.url}; Ctrl-C ends it.", err=True)
+    if ui:
+        # The first link may be used or too old.
+        _show_dashboard(server)
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 def _show_runs(client: AuthenticatedClient, earlier: Earlier) -> str | None:

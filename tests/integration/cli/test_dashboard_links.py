@@ -87,3 +87,20 @@ def test_no_ui_means_none(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/ui/").status_code == 404
         command.interrupt()
         assert "Dashboard" not in command.output + command.errors
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_dev_keeps_the_state_manager_once_the_script_has_ended(tmp_path: Path, status: int) -> None:
+    (tmp_path / "script.py").write_text(f"import sys; sys.exit({status})", encoding="utf-8")
+    with Command("dev", "--keep", "script.py", folder=tmp_path) as command:
+        command.wait_for("The script has ended")
+        url = command.exports()["EXOSPHERE_STATE_MANAGER_URI"]
+        assert httpx.get(f"{url}/ui/").status_code == 200
+        assert command.interrupt() == status
+
+
+def test_dev_keeps_nothing_after_a_script_that_a_signal_ended(tmp_path: Path) -> None:
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    with Command("dev", "--keep", "script.py", folder=tmp_path) as command:
+        assert command.wait() == 128 + 15
