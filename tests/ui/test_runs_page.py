@@ -61,6 +61,8 @@ def test_the_keyboard_goes_through_the_list(page: Page) -> None:
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
     page.keyboard.press("Escape")
+    # Until it is gone, keys are the dialog's.
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/runs/[0-9a-f-]{36}$"))
     page.keyboard.press("g")

@@ -18,7 +18,7 @@ addEventListener("keydown", (event) => {
     return;
   }
   if (document.querySelector("dialog[open]")) return;
-  const isPair = event.timeStamp - beforeAt < 1_000;
+  const isPair = event.timeStamp - beforeAt < 2_000;
   const names = isPair ? [`${before} ${event.key}`, event.key] : [event.key];
   before = event.key;
   beforeAt = event.timeStamp;

@@ -92,8 +92,8 @@ export function RunsPage({ ns }: { ns: string }) {
   const selected = shown.filter((run) => chosen.has(run.run_id));
 
   useKeys({
-    j: () => setCursor(Math.min(cursor + 1, shown.length - 1)),
-    k: () => setCursor(Math.max(cursor - 1, 0)),
+    j: () => setCursor((n) => Math.min(n + 1, shown.length - 1)),
+    k: () => setCursor((n) => Math.max(n - 1, 0)),
     x: () => shown[cursor] && toggle(shown[cursor].run_id),
     Enter: () => shown[cursor] && go(to.run(ns, shown[cursor].run_id)),
   });
