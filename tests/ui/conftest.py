@@ -60,8 +60,9 @@ def demo_service(folder: str, **settings: object) -> Iterator[Service]:
         yield Service(server.url, manager, Api(http, NS), {}, server.sign_in_link)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser for one file: while it is open, an event loop runs in this thread, and no other file could use one."""
     with browsers.chromium() as browser:
         yield browser
 
