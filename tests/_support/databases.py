@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from sqlalchemy import create_engine, make_url
 
+from exospherehost.server.storage.migrations import downgrade
 from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.sql.store import SqlStore
 from tests._support.postgres import SECRETS_KEY
 
+_DRIVER = "postgresql+psycopg"
 KINDS = ("sqlite", "postgresql")
 
 
@@ -40,6 +43,15 @@ class Database:
     def open(self) -> SqlStore:
         """Open a store on it; it has one writer on every kind, so that what is written together stays in order."""
         return open_store(self.setting, writers=1)
+
+    def downgrade(self, revision: str) -> None:
+        """Take the schema back to an earlier revision."""
+        url = f"sqlite:///{self.setting}" if self.is_file else make_url(self.setting).set(drivername=_DRIVER)
+        engine = create_engine(url)
+        try:
+            downgrade(engine, revision)
+        finally:
+            engine.dispose()
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows, if it has any."""

@@ -32,14 +32,13 @@ class LoadedVersion:
         graph: The version itself.
         topology: What follows what in it.
         sealed_secrets: Its secrets by name, sealed.
-        granted: The secrets that each node, by name and namespace, declared when the version was put. None in a version
-            of an older server, which did not keep them.
+        granted: The secrets that each node, by name and namespace, declared when the version was put.
     """
 
     graph: GraphSpec
     topology: Topology
     sealed_secrets: Mapping[str, str]
-    granted: Mapping[tuple[str, str], frozenset[str]] | None = None
+    granted: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict[tuple[str, str], frozenset[str]])
     _plans: dict[str, tuple[NodeRecord, ChildPlan]] = field(
         default_factory=dict[str, tuple[NodeRecord, ChildPlan]], compare=False, repr=False
     )
@@ -49,7 +48,7 @@ class LoadedVersion:
 
     def grants(self, node: NodeRecord, name: str) -> bool:
         """Return whether a node's states may be given a secret."""
-        return self.granted is None or name in self.granted.get((node.name, node.namespace), ())
+        return name in self.granted.get((node.name, node.namespace), ())
 
     def knows_entries(self, identifiers: Iterable[str]) -> bool:
         """Return whether :meth:`check_entries` has checked all of these identifiers."""
@@ -139,9 +138,10 @@ def granted_secrets(nodes: Iterable[NodeRecord]) -> dict[str, Any]:
     return {_GRANTED: [[node.name, node.namespace, list(node.secrets)] for node in nodes if node.secrets]}
 
 
-def _granted(version: VersionRecord) -> dict[tuple[str, str], frozenset[str]] | None:
-    kept = version.document.get(_GRANTED)
-    return None if kept is None else {(name, namespace): frozenset(names) for name, namespace, names in kept}
+def _granted(version: VersionRecord) -> dict[tuple[str, str], frozenset[str]]:
+    # Missing in a version that an older server put after the database was upgraded: it grants nothing until put again.
+    kept = version.document.get(_GRANTED, ())
+    return {(name, namespace): frozenset(names) for name, namespace, names in kept}
 
 
 def node_spec(node: NodeRecord) -> NodeSpec:

@@ -66,6 +66,44 @@ def test_a_node_that_is_registered_anew_with_more_names_is_given_nothing_more(ap
     assert good(other.get(f"/state/{later['state_id']}/secrets")) == {"secrets": {"private": "p"}}
 
 
+def test_a_version_of_an_older_server_grants_what_its_nodes_declared_at_the_upgrade(
+    start_server: Callable[..., ServerThread], database: Database
+) -> None:
+    server = start_server()
+    node = {"node_name": "Step", "namespace": "other-tenant", "identifier": "a", "inputs": {}}
+    with connect(server) as http:
+        api = Api(http)
+        api.in_namespace("other-tenant").register(registration("Step", [], ["y"], ["shared"]))
+        for name in ("older", "newer", "late"):
+            api.graph(name, node, secrets={"shared": "s", "private": "p"})
+    server.stop()
+    rows = database.query("SELECT v.id, g.name, v.document FROM graph_versions v JOIN graphs g ON g.key = v.graph_key")
+    versions = {name: (version_id, json.loads(document)) for version_id, name, document in rows}
+
+    def store(name: str, granted: list[object] | None) -> None:
+        version_id, document = versions[name]
+        document.pop("granted_secrets", None)
+        text = json.dumps(document if granted is None else document | {"granted_secrets": granted})
+        database.query(f"UPDATE graph_versions SET document = '{text}' WHERE id = '{version_id}'")  # noqa: S608
+
+    database.downgrade("0008")
+    store("older", None)
+    # What a newer server has already stored is left as it is, even where it is empty.
+    store("newer", [])
+    start_server(migrate=True).stop()
+    # An older server put this one after the upgrade.
+    store("late", None)
+    with connect(start_server()) as http:
+        api = Api(http, api.namespace)
+        other = api.in_namespace("other-tenant")
+        other.register(registration("Step", [], ["y"], ["shared", "private"]))
+        given = {}
+        for name in versions:
+            api.trigger(name)
+            given[name] = good(other.get(f"/state/{other.claim_one()['state_id']}/secrets"))["secrets"]
+    assert given == {"older": {"shared": "s"}, "newer": {}, "late": {}}
+
+
 def test_a_secret_replaced_while_a_run_goes_on_is_given_anew(api: Api) -> None:
     api.register(registration("Step", [], ["y"], ["token"]))
     api.graph("g", api.node("a"), secrets={"token": "old"})

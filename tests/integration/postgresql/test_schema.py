@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from exospherehost.server import ServerSettings, ServerThread
 from exospherehost.server.domain.errors import StartupError, StoreError
-from exospherehost.server.storage.migrations import differences, schema_version, upgrade
+from exospherehost.server.storage.migrations import differences, downgrade, schema_version, upgrade
 from exospherehost.server.storage.opening import open_store
 from exospherehost.server.storage.postgresql.database import open_engine
 from exospherehost.server.storage.sql.tables import metadata
@@ -130,14 +130,7 @@ def test_a_newer_schema_is_refused_also_by_upgrade_and_check(shared: Database) -
 def test_migrations_can_be_undone_on_a_copy(shared: Database) -> None:
     migrated = engine_of(shared)
     try:
-        with migrated.begin() as connection:
-            from alembic import command
-
-            from exospherehost.server.storage.migrations import _config
-
-            config = _config()
-            config.attributes["connection"] = connection
-            command.downgrade(config, "base")
+        downgrade(migrated, "base")
     finally:
         migrated.dispose()
     assert shared.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == [("alembic_version",)]

@@ -93,6 +93,14 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         _log.info("event=schema_upgraded before=%s after=%s", before, after)
 
 
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take a database's schema back to an earlier revision, in one transaction."""
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
 @cache
 def revisions() -> tuple[str, ...]:
     """Return the revisions that this version knows, the current one first."""
