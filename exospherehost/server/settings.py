@@ -159,7 +159,7 @@ class ServerSettings:
                     f"the same value for each. {HOW_TO_MAKE_A_KEY}"
                 )
             path = secrets_key_file(self.database)
-            if not path.exists() and database_path(self.database).exists():
+            if not path.exists() and _holds_anything(database_path(self.database)):
                 logger.warning(
                     "event=secrets_key_made path=%s database=%s what=secrets stored before cannot be read: restore the "
                     "file or set %s, or store the graphs that have secrets again",
@@ -229,6 +229,11 @@ def beside(database: str | Path, suffix: str) -> Path:
     """Return the path of a file kept beside a database, such as ``exosphere.db.api-key``."""
     path = database_path(database)
     return path.with_name(f"{path.name}.{suffix}")
+
+
+def _holds_anything(database: Path) -> bool:
+    # A server that starts on a new file has made it, empty, in order to lock it.
+    return database.exists() and database.stat().st_size > 0
 
 
 def load_or_create_api_key(path: Path) -> str:

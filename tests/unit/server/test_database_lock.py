@@ -123,6 +123,17 @@ def test_a_server_that_was_killed_holds_nothing(tmp_path: Path) -> None:
         assert again.exports()
 
 
+def test_a_new_file_is_not_taken_for_one_whose_secrets_key_was_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = tmp_path / "a.db"
+    with ServerThread(settings(database)):
+        assert "secrets_key_made" not in caplog.text
+    database.with_name("a.db.secrets-key").unlink()
+    with ServerThread(settings(database)):
+        assert "event=secrets_key_made" in caplog.text
+
+
 def test_what_cannot_be_locked_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.db.lock").mkdir()
     with pytest.raises(StartupError, match="cannot lock the file"), hold_database(tmp_path / "a.db"):

@@ -83,7 +83,8 @@ def test_a_secrets_key_that_is_gone_while_the_database_is_not_is_told(
     settings.open_secret_box()
     assert not caplog.records
 
-    (tmp_path / "state.db").touch()
+    # A new file is made empty, and then holds no secrets.
+    (tmp_path / "state.db").write_bytes(b"SQLite format 3\0")
     settings.open_secret_box()
     assert not caplog.records
 
