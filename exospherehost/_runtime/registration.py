@@ -11,6 +11,7 @@ from exospherehost._nodes.text_fields import plain_schema
 from exospherehost._runtime.settings import RuntimeSettings
 from exospherehost._transport.retry import Backoff, is_transient
 from exospherehost._transport.runtime_session import RuntimeSession
+from exospherehost._transport.service_warnings import WarningLog
 from exospherehost_client import models
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ async def register(session: RuntimeSession, plan: RuntimeSettings) -> None:
     attempt = 0
     while True:
         try:
-            await session.register_nodes(body)
+            answer = await session.register_nodes(body)
         except APIError as error:
             # What cannot be read is a page of something that stands before the service.
             if not (is_transient(error) or isinstance(error, APIResponseError)):
@@ -47,5 +48,6 @@ async def register(session: RuntimeSession, plan: RuntimeSettings) -> None:
         else:
             if attempt:
                 logger.info("event=registration_recovered runtime=%s failures=%d", plan.name, attempt)
+            WarningLog().tell("register_nodes", answer.warnings)
             return
         await asyncio.sleep(delay)

@@ -28,6 +28,7 @@ from exospherehost._redaction import Redactor, validated
 from exospherehost._state_manager.run_operations import RunOperations
 from exospherehost._state_manager.trigger_forms import RootCache, check_key, check_texts, entries_of, published_form
 from exospherehost._transport.manager_session import ManagerSession
+from exospherehost._transport.service_warnings import WarningLog
 from exospherehost_client import models
 from exospherehost_client.extensions import DELETE_GRAPH, IDEMPOTENCY, TRIGGER_STATES
 from exospherehost_client.types import Response
@@ -71,6 +72,7 @@ class StateManager(RunOperations):
         )
         super().__init__(settings)
         self._roots = RootCache()
+        self._warnings = WarningLog()
 
     # ---- triggering ----------------------------------------------------------------------------
 
@@ -173,6 +175,7 @@ class StateManager(RunOperations):
                 idempotency_key=idempotency_key,
                 is_honoured=honoured,
             )
+        self._warnings.tell("trigger_graph", response.parsed.warnings)
         if entries is not None and response.parsed.states is None:
             # A service that has lost the extension since it was asked drops the unknown key.
             self._memory.extensions.clear()

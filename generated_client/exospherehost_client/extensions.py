@@ -16,8 +16,21 @@ IDEMPOTENCY: Final = "idempotency"
 LEASE: Final = "lease"
 TRIGGER_STATES: Final = "trigger-states"
 WAIT: Final = "wait"
+WARNINGS: Final = "warnings"
 
 ALL: Final = frozenset(
-    {BATCH_REPORT, CANCEL, CLAIM_TOKEN, CONTEXT, DELETE_GRAPH, EVENTS, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT}
+    {
+        BATCH_REPORT,
+        CANCEL,
+        CLAIM_TOKEN,
+        CONTEXT,
+        DELETE_GRAPH,
+        EVENTS,
+        IDEMPOTENCY,
+        LEASE,
+        TRIGGER_STATES,
+        WAIT,
+        WARNINGS,
+    }
 )
 """Every extension of the document."""

@@ -196,6 +196,8 @@ class RegisterNodesResponse(WireModel):
     """As sent."""
     registered_nodes: list[NodeRegistration]
     """In the order of the request, duplicates included."""
+    warnings: list[str] | None = None
+    """Nodes that were registered by a runtime of another name with another schema. Absent where there is nothing to warn of."""
 
 
 class RegisteredNode(WireModel):
@@ -460,6 +462,8 @@ class TriggerGraphResponse(WireModel):
     """The run's id, a UUID."""
     states: list[TriggeredState] | None = None
     """One for each entry, in order."""
+    warnings: list[str] | None = None
+    """Inputs that were dropped, because the template does not have them. Absent where there is nothing to warn of."""
 
 
 class EnqueueStatesRequest(RequestModel):

@@ -143,6 +143,8 @@ def test_extension_fields_and_headers_are_marked_and_optional() -> None:
         "PruneRequest.claim_token": "claim-token",
         "RequeueRequest.claim_token": "claim-token",
         "RenewLeasesRequest.claim_tokens": "claim-token",
+        "RegisterNodesResponse.warnings": "warnings",
+        "TriggerGraphResponse.warnings": "warnings",
         "RunSummary.cancelled_at": "cancel",
         "RunGraphResponse.cancelled_at": "cancel",
     }

@@ -37,7 +37,16 @@ from exospherehost.server.service.state_reports import Target
 from exospherehost.server.service.triggers import Start
 from exospherehost.server.service.waiting_claims import Patience
 from exospherehost_client import models
-from exospherehost_client.extensions import CANCEL, CLAIM_TOKEN, CONTEXT, IDEMPOTENCY, LEASE, TRIGGER_STATES, WAIT
+from exospherehost_client.extensions import (
+    CANCEL,
+    CLAIM_TOKEN,
+    CONTEXT,
+    IDEMPOTENCY,
+    LEASE,
+    TRIGGER_STATES,
+    WAIT,
+    WARNINGS,
+)
 from exospherehost_client.limits import CLAIM_NODES_MAX_ITEMS, PAGE_MAX, PAGE_SIZE_MAX
 from exospherehost_client.operations import OPERATIONS
 
@@ -197,6 +206,10 @@ class _Operations:
             "report_states": Operation(self.report_states, _namespace, partial(read_reports, with_tokens=with_tokens)),
         }
 
+    def _warnings(self, texts: Sequence[str]) -> dict[str, Any]:
+        # Only what is set is sent.
+        return {"warnings": list(texts)} if texts and WARNINGS in self._extensions else {}
+
     async def get_health(self, _path: None, _body: None) -> models.HealthResponse:
         return models.HealthResponse(message="OK")
 
@@ -208,8 +221,8 @@ class _Operations:
         offered = [
             Registration(node.name, node.inputs_schema, node.outputs_schema, node.secrets) for node in body.nodes
         ]
-        await self._service.register_nodes(namespace, body.runtime_name, offered)
-        return models.RegisterNodesResponse(runtime_name=body.runtime_name, registered_nodes=body.nodes)
+        warnings = self._warnings(await self._service.register_nodes(namespace, body.runtime_name, offered))
+        return models.RegisterNodesResponse(runtime_name=body.runtime_name, registered_nodes=body.nodes, **warnings)
 
     async def list_nodes(self, namespace: str, _body: None) -> models.ListNodesResponse:
         return await asyncio.to_thread(response_bodies.nodes, namespace, await self._service.list_nodes(namespace))
@@ -246,7 +259,8 @@ class _Operations:
         start = Start(body.inputs, body.store, body.start_delay, entries)
         run = await self._service.trigger_graph(*path, start, key=key)
         if entries is None:
-            return models.TriggerGraphResponse(status=models.StateStatus.CREATED, run_id=run.run_id)
+            warnings = self._warnings(run.warnings)
+            return models.TriggerGraphResponse(status=models.StateStatus.CREATED, run_id=run.run_id, **warnings)
         states = [
             models.TriggeredState(
                 state_id=state.id,

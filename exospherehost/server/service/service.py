@@ -85,9 +85,11 @@ class Service:
         """Return the namespaces that have a node."""
         return await self._store.read(lambda reader: reader.list_namespaces())
 
-    async def register_nodes(self, namespace: str, runtime_name: str, offered: Sequence[nodes.Registration]) -> None:
-        """Register nodes or replace what is registered."""
-        await nodes.register(self._store, self._context, namespace, runtime_name, offered)
+    async def register_nodes(
+        self, namespace: str, runtime_name: str, offered: Sequence[nodes.Registration]
+    ) -> list[str]:
+        """Register nodes or replace what is registered; return what to warn of."""
+        return await nodes.register(self._store, self._context, namespace, runtime_name, offered)
 
     async def list_nodes(self, namespace: str) -> Sequence[NodeRecord]:
         """Return a namespace's nodes."""

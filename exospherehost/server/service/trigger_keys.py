@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from exospherehost._rules.doubts import dropped_inputs
 from exospherehost.server.domain.errors import InvalidRequest
 from exospherehost.server.domain.records import TriggerKeyRecord
 from exospherehost.server.domain.store import UnitOfWork
@@ -42,7 +43,8 @@ def trigger_once(
         if kept.digest != body_digest:
             raise InvalidRequest([_reused(key)])
         found = [unit.find_state(state_id) for state_id in kept.state_ids or ()]
-        return StartedRun(kept.run_id, [state for state in found if state is not None])
+        states = [state for state in found if state is not None]
+        return StartedRun(kept.run_id, states, _warnings(unit, context, kept.run_id, start))
     run = trigger(unit, context, namespace, graph_name, start)
     listed = None if start.entries is None else tuple(state.id for state in run.states)
     unit.save_trigger_key(
@@ -50,6 +52,12 @@ def trigger_once(
     )
     unit.drop_trigger_keys(now_ms, limit=_DROPPED_AT_ONCE)
     return run
+
+
+def _warnings(unit: UnitOfWork, context: Context, run_id: str, start: Start) -> list[str]:
+    """Return what the first trigger was warned of."""
+    run = unit.find_run(run_id) if start.inputs else None
+    return [] if run is None else dropped_inputs(context.versions.get(unit, run.version_id).topology, start.inputs)
 
 
 def _reused(key: str) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exospherehost._rules import retries, transitions
+from exospherehost._rules.doubts import dropped_inputs
 from exospherehost._rules.model import Refused
 from exospherehost._rules.state_inputs import Entry, entry_states, root_inputs
 from exospherehost.server.domain.errors import ServerError, ServiceError
@@ -39,10 +40,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class StartedRun:
-    """A new run and its first states."""
+    """A new run, its first states, and what was taken that is probably not meant."""
 
     run_id: str
     states: Sequence[StateRecord]
+    warnings: Sequence[str] = ()
 
 
 class EntriesUnchecked(ServerError):
@@ -101,7 +103,7 @@ def trigger(unit: UnitOfWork, context: Context, namespace: str, graph_name: str,
         states.append(progress.new_state(node, inputs, {}, due_at=due_at))
     progress.create(states)
     progress.finish({}, JoinFailure.RECORD)
-    return StartedRun(run.id, states)
+    return StartedRun(run.id, states, dropped_inputs(version.topology, start.inputs))
 
 
 def _first_inputs(version: LoadedVersion, start: Start) -> list[tuple[str, Mapping[str, str]]]:

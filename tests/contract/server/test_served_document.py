@@ -24,6 +24,7 @@ OFFERED = frozenset(
         "cancel",
         "delete-graph",
         "events",
+        "warnings",
     }
 )
 
