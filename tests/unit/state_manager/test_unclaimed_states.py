@@ -93,7 +93,7 @@ async def test_wait_tells_in_the_log_and_in_its_error(
 
     try:
         with pytest.raises(
-            WaitTimeoutError, match="3 states of node Node wait, and no runtime has claimed Node for [0-9] s"
+            WaitTimeoutError, match=r"3 states of node Node wait, and no runtime has claimed Node for [0-9] s"
         ):
             await manager.wait(RUN, timeout=4)
     finally:
