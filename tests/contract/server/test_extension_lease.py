@@ -285,10 +285,10 @@ def test_a_renewal_counts_from_when_it_arrived_however_long_it_waits_for_the_wri
     began, goes_on = threading.Event(), threading.Event()
     register = nodes._register
 
-    def register_later(*given: Any) -> None:
+    def register_later(*given: Any) -> Any:
         began.set()
         assert goes_on.wait(60)
-        register(*given)
+        return register(*given)
 
     monkeypatch.setattr(nodes, "_register", register_later)
     # Further ones go to the writer only when the first are decided, and so behind what ends leases.
